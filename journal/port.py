@@ -1,0 +1,71 @@
+"""What a journal promises. `log.py` keeps it on disk, `memory.py` in memory; `conformance.py` holds both to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from queue_runtime.journal.events import Event
+from queue_runtime.journal.state import EngineState
+
+__all__ = ["Journal"]
+
+
+class Journal(Protocol):
+    """An append-only log of events with one writer. All methods are called on the loop that opened it."""
+
+    @property
+    def position(self) -> int:
+        """The last position handed out; 0 in a new journal. Positions have no gaps."""
+        ...
+
+    @property
+    def durable(self) -> int:
+        """The last position that survives a power cut."""
+        ...
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Hand over events, all or nothing, and return the position of the last. Never waits.
+
+        What is handed over while one commit runs rides in the next.
+
+        Raises:
+            JournalUnavailable: an earlier commit failed; nothing is taken until `recover` has succeeded.
+            JournalError: it is closed.
+        """
+        ...
+
+    def on_commit(self, callback: Callable[[int, BaseException | None], None]) -> None:
+        """Have `callback(durable, error)` called on the loop after every commit; after a failure with the error.
+
+        After a failure every position beyond `durable` is gone for good and will be given out again.
+        """
+        ...
+
+    async def wait(self, position: int) -> None:
+        """Return when `position` is durable. Cancelling one waiter disturbs no other.
+
+        Raises:
+            JournalUnavailable: the commit that carried it failed.
+        """
+        ...
+
+    def load(self) -> AsyncIterator[tuple[int, Event | EngineState]]:
+        """Yield the newest snapshot (if any) with its position, then every durable event after it, in order.
+
+        Raises:
+            JournalCorrupt: names the first position that is not what was written.
+        """
+        ...
+
+    async def recover(self) -> None:
+        """After a failed commit: reopen, and check that what was durable still is. May be called again and again.
+
+        Raises:
+            JournalUnavailable: it still cannot be written.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Commit what was handed over, and free the lock. Twice is harmless."""
+        ...
