@@ -1,0 +1,79 @@
+# What a clone can do. Only Python >= 3.11 and make are needed; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Two workers: the tests wait for little, and CI machines have two cores.
+WORKERS ?= 2
+# Decided by no clock, no chance and no I/O, so every branch of them can be reached by a test, and is.
+PURE := journal/state.py,engine/decide.py,engine/effects.py,engine/policy.py,engine/transitions.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-heavy lint types imports unit coverage bench crash docs wheel clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+# --- the virtual environment: a stamp each for what runs and for what checks -----------------------------------------
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; run: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime ## The main job on generated webhooks; WEBHOOKS=FILE for real ones, CRASH=1 to kill the engine.
+	$(BIN)/queue-runtime demo $(if $(WEBHOOKS),--webhooks '$(WEBHOOKS)') $(if $(filter-out 0,$(CRASH)),--crash)
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+test: lint types imports unit coverage ## Everything that must hold before a commit; under five minutes.
+
+lint: $(VENV)/.dev ## Style, format and docstrings.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/interrogate --quiet engine journal plugins providers tools
+
+types: $(VENV)/.dev ## Strict types.
+	$(BIN)/basedpyright
+
+imports: $(VENV)/.dev ## The floors, the SDKs' place, the purity of the core.
+	$(BIN)/lint-imports --no-logo
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+coverage: $(VENV)/.dev
+	$(BIN)/python -m coverage run -m pytest --quiet tests/unit
+	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
+
+test-heavy: $(VENV)/.dev ## The suites that take minutes; stopped after 28 of them.
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'heavy or crash' --timeout=600 --session-timeout=1680
+
+crash: $(VENV)/.dev ## Kill the engine at every step and compare what it recovers.
+	$(BIN)/python -m pytest -m crash --timeout=600 --session-timeout=1680
+
+bench: $(VENV)/.dev ## Measure the journal.
+	$(BIN)/python tests/bench/run.py
+
+# --- publish ---------------------------------------------------------------------------------------------------------
+
+docs: $(VENV)/.dev ## Build the documentation into site/.
+	$(BIN)/mkdocs build --strict --quiet
+
+wheel: $(VENV)/.dev ## Build the wheel into dist/.
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean: ## Remove everything that can be made again, the virtual environment too.
+	rm -rf $(VENV) build dist site *.egg-info .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
