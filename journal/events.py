@@ -49,12 +49,13 @@ from queue_runtime.journal.message_events import (
     Redacted,
     Redelivered,
     Redriven,
-    SettleRefused,
     Settled,
+    SettleRefused,
     StepRecorded,
 )
 
 __all__ = [
+    "EVENT_TYPES",
     "AttemptCrashed",
     "AttemptFailed",
     "AttemptReleased",
@@ -68,7 +69,6 @@ __all__ = [
     "Deferred",
     "Disposition",
     "Duplicate",
-    "EVENT_TYPES",
     "Event",
     "Forgotten",
     "LapseReason",

@@ -9,8 +9,8 @@ Rules:
 A message lives in these phases; `LAPSED` and `ORPHANED` are what `WAITING` and `RUNNING` become without a lease:
 
     Received --> WAITING --AttemptStarted--> RUNNING --AttemptFailed--> BACKING_OFF --AttemptStarted--> RUNNING
-                                                |--Completed--> SENDING --OutgoingSent--> SETTLING --Settled--> gone
-                                                |--DeadLettered------------------------->    '--SettleRefused--> UNSETTLED
+                                             |--Completed--> SENDING --OutgoingSent--> SETTLING --Settled--> gone
+                                             |--DeadLettered---------------------->    '--SettleRefused--> UNSETTLED
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from queue_runtime.journal.message_events import (
+from queue_runtime.journal.events import (
     AttemptCrashed,
     AttemptFailed,
     AttemptReleased,
@@ -42,7 +42,6 @@ from queue_runtime.journal.message_events import (
     SettleRefused,
     StepRecorded,
 )
-
 from queue_runtime.journal.message_state import AttemptRecord, Copy, Lease, MessageState, Outcome, Phase
 
 __all__ = ["MESSAGE_EVENTS", "evolve", "renewed", "resumed"]

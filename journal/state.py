@@ -18,11 +18,18 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar, cast
 
-from queue_runtime.journal.engine_events import (
+from queue_runtime.journal.events import (
+    AttemptFailed,
     BreakerClosed,
     BreakerEvent,
     BreakerHalfOpened,
     BreakerOpened,
+    Completed,
+    Deferred,
+    Event,
+    LeasesRenewed,
+    MessageEvent,
+    Received,
     RunStarted,
     RunStopped,
     SendCancelled,
@@ -35,16 +42,7 @@ from queue_runtime.journal.engine_events import (
     SessionResumed,
     SessionStateSet,
 )
-from queue_runtime.journal.events import Event
 from queue_runtime.journal.evolve import MESSAGE_EVENTS, evolve, renewed, resumed
-from queue_runtime.journal.message_events import (
-    AttemptFailed,
-    Completed,
-    Deferred,
-    LeasesRenewed,
-    MessageEvent,
-    Received,
-)
 from queue_runtime.journal.message_state import AttemptRecord, Copy, Lease, MessageState, Outcome, Phase
 
 __all__ = [
