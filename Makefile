@@ -48,7 +48,7 @@ types: $(VENV)/.dev ## Strict types.
 	$(BIN)/basedpyright
 
 imports: $(VENV)/.dev ## The floors, the SDKs' place, the purity of the core.
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
@@ -58,10 +58,10 @@ coverage: $(VENV)/.dev
 	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
 
 test-heavy: $(VENV)/.dev ## The suites that take minutes; stopped after 28 of them.
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'heavy or crash' --timeout=600 --session-timeout=1680
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'heavy or crash' --timeout=600 --session-timeout=1680 --hypothesis-profile=heavy
 
 crash: $(VENV)/.dev ## Kill the engine at every step and compare what it recovers.
-	$(BIN)/python -m pytest -m crash --timeout=600 --session-timeout=1680
+	$(BIN)/python -m pytest -m crash --timeout=600 --session-timeout=1680 --hypothesis-profile=heavy
 
 bench: $(VENV)/.dev ## Measure the journal.
 	$(BIN)/python tests/bench/run.py

@@ -1,0 +1,35 @@
+"""What holds for every test: nothing of ours blocks the event loop; Hypothesis tries as much as there is time for."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("heavy", parent=settings.get_profile("default"), max_examples=1_000)
+settings.load_profile("default")
+
+SCANNED = ["queue_runtime.engine", "queue_runtime.journal", "queue_runtime.plugins", "queue_runtime.providers"]
+# Looking a file up is microseconds at start-up, and a lock that a thread holds for a moment would fail tests by chance.
+ALLOWED = ("os.", "threading.")
+NEVER_ALLOWED = ("os.read", "os.write")
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which our code waits for a disk, a socket or a timer on the event loop itself."""
+    if request.node.get_closest_marker("blocks_loop"):
+        yield
+        return
+    detector = BlockBuster(SCANNED)
+    watched = [
+        function
+        for name, function in detector.functions.items()
+        if name in NEVER_ALLOWED or not name.startswith(ALLOWED)
+    ]
+    for function in watched:
+        function.activate()
+    yield
+    for function in watched:
+        function.deactivate()
