@@ -24,12 +24,15 @@ class Context(Protocol):
 
     @property
     def body(self) -> bytes:
-        """The message's body, after every `decode_body` hook."""
+        """The body of the message, as its sender wrote it."""
         ...
 
     @property
     def attempt(self) -> int:
-        """Which run of the handler this is, from 1. Runs that a drain or a lost lock ended count here, but are not charged."""
+        """Which run of the handler this is, from 1.
+
+        Runs that a drain or a lost lock ended count here, but are not charged.
+        """
         ...
 
     @property
@@ -44,7 +47,7 @@ class Context(Protocol):
 
     @property
     def may_have_run(self) -> bool:
-        """True if an earlier attempt may have got to its end without the journal knowing: it crashed or lost its lock."""
+        """True if an earlier attempt may have got to its end unknown to the journal: it crashed, or lost its lock."""
         ...
 
     @property
@@ -54,7 +57,10 @@ class Context(Protocol):
 
     @property
     def lock_lost(self) -> bool:
-        """True once the lock is gone: another consumer may be handed the message. What is done from now on may be done twice."""
+        """True once the lock is gone: another consumer may be handed the message.
+
+        What is done from now on may be done twice. Never goes back to False.
+        """
         ...
 
     @property
@@ -74,8 +80,9 @@ class Context(Protocol):
     async def step(self, name: str, fn: Callable[[], Awaitable[T] | T]) -> T:
         """Run `fn` and journal its result; a later attempt gets the recorded result instead of a second run.
 
-        The result must be what msgpack carries (None, bool, int, float, str, bytes, lists and dicts of them), up to 64 KB.
-        Names are unique within a handler. A step runs at least once: a crash between its end and the journal repeats it.
+        The result must be what msgpack carries (None, bool, int, float, str, bytes, lists and dicts of them), up to
+        64 KB. Names are unique within a handler. A step runs at least once: a crash between its end and the journal
+        repeats it.
 
         Raises:
             StepError: the name was used already in this attempt, or the result is too large or of another type.
