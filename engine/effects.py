@@ -1,0 +1,144 @@
+"""What is due, by the journal: `owed` lists the effects that the state of one message still asks for. Pure.
+
+Normal running asks it for what an event touched, start-up for all that is open; there is no other path. An effect has a
+stable `id`, and the shell keeps the ids it is performing, so asking again performs nothing twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from queue_runtime.journal.events import Disposition, Outgoing, Received
+from queue_runtime.journal.state import Copy, Lease, MessageState, Outcome, Phase
+
+__all__ = ["Effect", "ReleaseLease", "RunHandler", "Send", "Settle", "WakeAt", "owed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunHandler:
+    """Run the handler for this attempt."""
+
+    key: str
+    attempt: int
+
+    @property
+    def id(self) -> tuple[str, str, int]:
+        """Stable across calls of `owed`."""
+        return ("run", self.key, self.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the outgoing message at `index`."""
+
+    key: str
+    index: int
+    message: Outgoing
+
+    @property
+    def id(self) -> tuple[str, str, int]:
+        """Stable across calls of `owed`."""
+        return ("send", self.key, self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Tell the broker the outcome, for one copy. A new receipt is a new effect."""
+
+    key: str
+    provider_id: str
+    disposition: Disposition
+    reason: str
+    description: str
+    receipt: str = field(repr=False)
+
+    @property
+    def id(self) -> tuple[str, str, str]:
+        """Stable across calls of `owed`."""
+        return ("settle", self.provider_id, self.receipt)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLease:
+    """Hand one copy back to the broker, to be hidden for `delay_us`."""
+
+    key: str
+    provider_id: str
+    delay_us: int
+    receipt: str = field(repr=False)
+
+    @property
+    def id(self) -> tuple[str, str, str]:
+        """Stable across calls of `owed`."""
+        return ("release", self.provider_id, self.receipt)
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Look at the message again at `at`."""
+
+    key: str
+    at: int
+
+    @property
+    def id(self) -> tuple[str, str, int]:
+        """Stable across calls of `owed`."""
+        return ("wake", self.key, self.at)
+
+
+Effect: TypeAlias = RunHandler | Send | Settle | ReleaseLease | WakeAt
+
+
+def owed(message: MessageState) -> tuple[Effect, ...]:
+    """List what is due for one message. An orphaned handler runs already; a lapsed message waits for the broker."""
+    releases = _releases(message) if message.is_releasing else ()
+    match message.phase:
+        case Phase.RUNNING:
+            return (RunHandler(message.key, message.attempt), *releases)
+        case Phase.SENDING:
+            return (Send(message.key, message.sent, message.outgoing[message.sent]), *releases)
+        case Phase.SETTLING:
+            return (*_settlements(message), *releases)
+        case Phase.WAITING:
+            return (*_expiry(message), *releases)
+        case Phase.BACKING_OFF if message.retry_at is not None:
+            return (WakeAt(message.key, message.retry_at), *releases)
+        case _:
+            return releases
+
+
+def _settlements(message: MessageState) -> tuple[Effect, ...]:
+    """One a copy. Of several copies of a dead letter one goes to the dead letters, the others are completed."""
+    if message.outcome is Outcome.DEAD_LETTERED:
+        first, *others = [copy for copy in message.copies if copy.lease is Lease.HELD]
+        dead_letter = Settle(
+            message.key,
+            first.provider_id,
+            Disposition.DEAD_LETTER,
+            message.reason,
+            message.description,
+            first.receipt,
+        )
+        return (dead_letter, *(_complete(message, copy) for copy in others))
+    tried = (Lease.HELD, Lease.LAPSED)
+    return tuple(_complete(message, copy) for copy in message.copies if copy.lease in tried)
+
+
+def _complete(message: MessageState, copy: Copy) -> Settle:
+    return Settle(message.key, copy.provider_id, Disposition.COMPLETE, "", "", copy.receipt)
+
+
+def _releases(message: MessageState) -> tuple[Effect, ...]:
+    return tuple(
+        ReleaseLease(message.key, copy.provider_id, copy.release_delay_us, copy.receipt)
+        for copy in message.copies
+        if copy.lease is Lease.RELEASING
+    )
+
+
+def _expiry(message: MessageState) -> tuple[Effect, ...]:
+    origin = message.origin
+    if not isinstance(origin, Received) or origin.expires_at is None or message.attempt:
+        return ()
+    return (WakeAt(message.key, origin.expires_at),)
