@@ -6,9 +6,9 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("heavy", parent=settings.get_profile("default"), max_examples=1_000)
-settings.load_profile("default")
+settings.register_profile("quick", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("heavy", parent=settings.get_profile("quick"), max_examples=1_000)
+settings.load_profile("quick")
 
 SCANNED = ["queue_runtime.engine", "queue_runtime.journal", "queue_runtime.plugins", "queue_runtime.providers"]
 # Looking a file up is microseconds at start-up, and a lock that a thread holds for a moment would fail tests by chance.

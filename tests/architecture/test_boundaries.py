@@ -107,7 +107,7 @@ def test_nothing_is_left_for_later() -> None:
 
 
 def test_only_the_five_folders_hold_code() -> None:
-    """Beside the five folders, only tests and documentation have Python files."""
+    """Beside the five folders, tests and documentation alone may have Python files."""
     homes = {path.relative_to(ROOT).parts[0] for path in every_file() if path.suffix == ".py"}
 
-    assert homes == {*FOLDERS, "docs", "tests"}
+    assert homes <= {*FOLDERS, "docs", "tests"}

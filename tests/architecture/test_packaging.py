@@ -31,9 +31,16 @@ def test_every_folder_says_that_it_is_typed() -> None:
 
 
 def test_the_namespace_has_no_init() -> None:
-    """`queue_runtime` stays a namespace: no folder of the root is a package of that name."""
+    """`queue_runtime` stays a namespace: neither the root nor the links that stand for it have an `__init__`."""
     assert not (ROOT / "__init__.py").exists()
-    assert (ROOT / "typings" / "queue_runtime").readlink() == Path("..")
+    assert not (ROOT / "typings" / "queue_runtime" / "__init__.py").exists()
+
+
+def test_checkers_see_every_folder_under_its_installed_name() -> None:
+    """The type checker and the docs builder find each folder, and no other, through a link in `typings`."""
+    links = {path.name: path.readlink() for path in (ROOT / "typings" / "queue_runtime").iterdir()}
+
+    assert links == {folder: Path("..", "..", folder) for folder in FOLDERS}
 
 
 def test_dependencies_have_lower_bounds_only() -> None:
