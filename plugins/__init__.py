@@ -19,6 +19,8 @@ from queue_runtime.plugins.errors import (
     ValidationFailure,
     default_verdict,
 )
+from queue_runtime.plugins.github import GitHub, github_message
+from queue_runtime.plugins.github_sessions import GitHubStrategy
 from queue_runtime.plugins.handlers import Handler, RouteOptions, SessionFailure
 from queue_runtime.plugins.hookspecs import hookimpl
 from queue_runtime.plugins.infos import (
@@ -35,7 +37,9 @@ from queue_runtime.plugins.infos import (
     MessageInfo,
     ReceivedInfo,
 )
-from queue_runtime.plugins.manager import Plugins
+from queue_runtime.plugins.loading import load, load_entry_points
+from queue_runtime.plugins.manager import Observation, Plugins
+from queue_runtime.plugins.router import Router
 
 __all__ = [
     "AttemptFailedInfo",
@@ -51,11 +55,14 @@ __all__ = [
     "EngineStoppedInfo",
     "ErrorInfo",
     "ErrorVerdict",
+    "GitHub",
+    "GitHubStrategy",
     "Handler",
     "InvalidMessage",
     "LockLostInfo",
     "MessageInfo",
     "NetworkTimeout",
+    "Observation",
     "PermanentError",
     "PermanentServiceError",
     "PluginError",
@@ -64,6 +71,7 @@ __all__ = [
     "RateLimitExceeded",
     "ReceivedInfo",
     "RouteOptions",
+    "Router",
     "SessionFailure",
     "StepError",
     "TemporaryServiceUnavailable",
@@ -71,5 +79,8 @@ __all__ = [
     "TransientError",
     "ValidationFailure",
     "default_verdict",
+    "github_message",
     "hookimpl",
+    "load",
+    "load_entry_points",
 ]
