@@ -287,7 +287,9 @@ class OperationTimeout(QueueError):
     retry_after_s = 1.0
 
     def __init__(self, operation: str, timeout_s: float, *, context: ErrorContext = NOTHING_KNOWN) -> None:
-        super().__init__(f"{operation} got no answer within {timeout_s:g} s: it may or may not have happened", context=context)
+        super().__init__(
+            f"{operation} got no answer within {timeout_s:g} s: it may or may not have happened", context=context
+        )
         self.timeout_s = timeout_s
 
 

@@ -52,7 +52,9 @@ class QueueName(str):
             problem = f"{_shown(value)} has {len(value)} characters: use 1 to {MAX_QUEUE_NAME}"
             raise OutOfRange("queue_name", problem)
         if _QUEUE_NAME.fullmatch(value) is None:
-            rule = "use letters, digits, underscores and single hyphens, none at an edge, and at most one .fifo at the end"
+            rule = (
+                "use letters, digits, underscores and single hyphens, none at an edge, and at most one .fifo at the end"
+            )
             raise InvalidFormat("queue_name", f"{_shown(value)} is not allowed: {rule}")
         return super().__new__(cls, value)
 

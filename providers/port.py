@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import QueueError
@@ -20,8 +20,10 @@ from queue_runtime.providers.message import Delivery, Message, QueueName, Receip
 __all__ = [
     "Address",
     "Capabilities",
+    "CountsMessages",
     "HeldSession",
     "Provider",
+    "QueueCounts",
     "Sent",
     "SettleKind",
     "Settlement",
@@ -190,9 +192,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def accept_session(
-        self, queue: QueueName, session_id: SessionId | None, wait_s: float
-    ) -> HeldSession | None:
+    async def accept_session(self, queue: QueueName, session_id: SessionId | None, wait_s: float) -> HeldSession | None:
         """Lock a session: the named one, or the next that has messages and is free; None when there is none in time.
 
         Raises:
@@ -201,8 +201,29 @@ class Provider(Protocol):
         """
         ...
 
-    async def renew_sessions(
-        self, queue: QueueName, sessions: Sequence[HeldSession]
-    ) -> list[Timestamp | QueueError]:
+    async def renew_sessions(self, queue: QueueName, sessions: Sequence[HeldSession]) -> list[Timestamp | QueueError]:
         """Extend session locks; may be called on a sibling. A lost one answers SessionLockLost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many messages a queue holds: ready or soon so, delivered and not settled, sent for later, dead-lettered."""
+
+    active: int
+    in_flight: int
+    scheduled: int
+    dead_letters: int
+
+
+@runtime_checkable
+class CountsMessages(Protocol):
+    """What a provider is as well, if its broker tells how full a queue is."""
+
+    async def counts(self, queue: QueueName) -> QueueCounts:
+        """Count the messages of a queue; exact only while nobody else uses it.
+
+        Raises:
+            QueueNotFound: there is no such queue.
+        """
         ...

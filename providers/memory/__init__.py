@@ -1,0 +1,15 @@
+"""The in-memory broker, for tests and demonstrations: it forgets everything when its process ends."""
+
+from queue_runtime.providers.memory.broker import MemoryBroker
+from queue_runtime.providers.memory.faults import Faults, Operation
+from queue_runtime.providers.memory.provider import MemoryProvider
+from queue_runtime.providers.memory.settings import QueueKind, QueueSettings
+
+__all__ = [
+    "Faults",
+    "MemoryBroker",
+    "MemoryProvider",
+    "Operation",
+    "QueueKind",
+    "QueueSettings",
+]

@@ -1,0 +1,59 @@
+"""What a queue does with a message before it takes it in: the checks, and the duplicate window."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from queue_runtime.providers.clock import Timestamp
+from queue_runtime.providers.errors import ErrorContext, MessageTooLarge, RequiredField
+from queue_runtime.providers.memory.settings import QueueKind, QueueSettings
+from queue_runtime.providers.memory.stored import later
+from queue_runtime.providers.message import Message, QueueName
+
+__all__ = ["DuplicateWindow", "check"]
+
+
+def check(queue: QueueName, settings: QueueSettings, message: Message) -> None:
+    """Refuse what the queue does not take.
+
+    Raises:
+        MessageTooLarge: body and attributes are over the queue's limit.
+        RequiredField: the queue orders by session, and the message has none.
+    """
+    if message.size_bytes > settings.max_message_bytes:
+        context = ErrorContext(queue=queue, message_id=message.message_id, operation="send")
+        raise MessageTooLarge(message.size_bytes, settings.max_message_bytes, context=context)
+    if settings.kind is not QueueKind.STANDARD and message.session_id is None:
+        raise RequiredField(
+            "session_id", f"is required: {settings.kind} queue {queue!r} orders its messages by session"
+        )
+
+
+class DuplicateWindow:
+    """Drops a second send under one deduplication id, for a while after the first.
+
+    The window counts from the first send; duplicates do not extend it, and it outlives the message. The message id stands
+    in for a deduplication id.
+    """
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._first: OrderedDict[str, tuple[Timestamp, str]] = OrderedDict()
+
+    def original(self, message: Message, now: Timestamp) -> str | None:
+        """Return the provider id of the message that this one repeats."""
+        while self._first:
+            key, (ends_at, _) = next(iter(self._first.items()))
+            if ends_at > now:
+                break
+            del self._first[key]
+        known = self._first.get(_key(message))
+        return None if known is None else known[1]
+
+    def remember(self, message: Message, provider_id: str, now: Timestamp) -> None:
+        """Open the window of a first send."""
+        self._first[_key(message)] = (later(now, self._window_s), provider_id)
+
+
+def _key(message: Message) -> str:
+    return message.deduplication_id or message.message_id

@@ -1,0 +1,66 @@
+"""The locks on the delivered messages of one queue, and which receipts have settled something already."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from queue_runtime.providers.clock import Timestamp
+from queue_runtime.providers.memory.stored import NEVER, Stored
+from queue_runtime.providers.port import SettleKind
+
+__all__ = ["Locks"]
+
+REMEMBERED = 10_000  # settled receipts, so that a repeated settlement is recognised; a client repeats within seconds
+
+
+class Locks:
+    """Who may settle what. All locks of a queue last equally long, so the order of locking is the order of expiry."""
+
+    def __init__(self) -> None:
+        # An OrderedDict, because its first item is found in constant time after many deletions; a dict's is not.
+        self._held: OrderedDict[str, Stored] = OrderedDict()
+        self._settled: OrderedDict[str, SettleKind] = OrderedDict()
+
+    def take(self, stored: Stored, handle: str, until: Timestamp) -> None:
+        """Lock a message under a new receipt."""
+        stored.handle = handle
+        stored.locked_until = until
+        self._held[handle] = stored
+
+    def find(self, handle: str) -> Stored | None:
+        """Return the message that this receipt holds."""
+        return self._held.get(handle)
+
+    def renew(self, stored: Stored, until: Timestamp) -> None:
+        """Move the end of a lock."""
+        stored.locked_until = until
+        self._held.move_to_end(stored.handle)
+
+    def free(self, stored: Stored) -> None:
+        """End the lock on a message, if there is one. Its receipt is worth nothing from now on."""
+        self._held.pop(stored.handle, None)
+
+    def settle(self, stored: Stored, kind: SettleKind) -> None:
+        """End the lock, and remember what its receipt did."""
+        del self._held[stored.handle]
+        self._settled[stored.handle] = kind
+        if len(self._settled) > REMEMBERED:
+            self._settled.popitem(last=False)
+
+    def has_settled(self, handle: str, kind: SettleKind) -> bool:
+        """Say whether this receipt did exactly this before."""
+        return self._settled.get(handle) is kind
+
+    def expired(self, now: Timestamp) -> Iterator[Stored]:
+        """Yield the messages whose lock has ended, in the order of locking. Free each before asking for the next."""
+        while self._held:
+            stored = next(iter(self._held.values()))
+            if stored.locked_until > now:
+                return
+            yield stored
+
+    @property
+    def next_end(self) -> Timestamp:
+        """When the next lock ends unless renewed."""
+        return next(iter(self._held.values())).locked_until if self._held else NEVER
