@@ -10,8 +10,8 @@ from queue_runtime.providers.port import (
     Provider,
     QueueCounts,
     Sent,
-    Settlement,
     SettleKind,
+    Settlement,
 )
 
 __all__ = [

@@ -5,6 +5,8 @@ of which `category` it is, and what it was about (`context`). Texts name the obj
 never hold a body, a receipt or a secret.
 """
 
+# ruff: noqa: N818 - errors are named for what happened, in the words of the brokers' own documentation
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -74,7 +76,7 @@ NOTHING_KNOWN = ErrorContext()
 class QueueError(Exception):
     """Root of every error that queue-runtime raises about a queue or a message.
 
-    `retry_after_s` is the least wait before the same call makes sense, in seconds; None leaves it to the caller's policy.
+    `retry_after_s` is the least wait before the same call makes sense, in seconds; None leaves it to the caller.
     """
 
     category = Category.PERMANENT
@@ -105,8 +107,8 @@ class ValidationError(QueueError, ValueError):
 class RequiredField(ValidationError):
     """A value that must be there is missing or empty."""
 
-    def __init__(self, field: str, why: str = "must not be empty") -> None:
-        super().__init__(field, why)
+    def __init__(self, field: str, problem: str = "must not be empty") -> None:
+        super().__init__(field, problem)
 
 
 class InvalidFormat(ValidationError):

@@ -50,12 +50,12 @@ class QueueName(str):
             return value
         if not 1 <= len(value) <= MAX_QUEUE_NAME:
             problem = f"{_shown(value)} has {len(value)} characters: use 1 to {MAX_QUEUE_NAME}"
-            raise OutOfRange("queue_name", problem)
+            raise OutOfRange(field="queue_name", problem=problem)
         if _QUEUE_NAME.fullmatch(value) is None:
             rule = (
                 "use letters, digits, underscores and single hyphens, none at an edge, and at most one .fifo at the end"
             )
-            raise InvalidFormat("queue_name", f"{_shown(value)} is not allowed: {rule}")
+            raise InvalidFormat(field="queue_name", problem=f"{_shown(value)} is not allowed: {rule}")
         return super().__new__(cls, value)
 
     @classmethod
@@ -82,7 +82,7 @@ class MessageId(str):
         if type(value) is cls:
             return value
         if not value:
-            raise RequiredField("message_id")
+            raise RequiredField(field="message_id")
         return super().__new__(cls, value)
 
     @classmethod
@@ -107,11 +107,13 @@ class SessionId(str):
         if type(value) is cls:
             return value
         if not value:
-            raise RequiredField("session_id")
+            raise RequiredField(field="session_id")
         if len(value) > MAX_SESSION_ID:
-            raise OutOfRange("session_id", f"{_shown(value)} is too long: use at most {MAX_SESSION_ID} characters")
+            raise OutOfRange(
+                field="session_id", problem=f"{_shown(value)} is too long: use at most {MAX_SESSION_ID} characters"
+            )
         if _PRINTABLE_ASCII.fullmatch(value) is None:
-            raise InvalidFormat("session_id", f"{_shown(value)} is not allowed: use printable ASCII only")
+            raise InvalidFormat(field="session_id", problem=f"{_shown(value)} is not allowed: use printable ASCII only")
         return super().__new__(cls, value)
 
     @classmethod
@@ -124,7 +126,9 @@ class SessionId(str):
             ValidationError: a part is empty, or the joined id breaks a rule.
         """
         if not (owner and repository and entity_type and entity_id):
-            raise RequiredField("session_id", "needs owner, repository, entity_type and entity_id, none of them empty")
+            raise RequiredField(
+                field="session_id", problem="needs owner, repository, entity_type and entity_id, none of them empty"
+            )
         front = (part.replace("%", "%25").replace("/", "%2F") for part in (owner, repository, entity_type))
         return cls("/".join((*front, entity_id)))
 
@@ -133,10 +137,10 @@ class SessionId(str):
 class Message:
     """A message to send. Bare strings are accepted for the typed fields and validated here.
 
-    `body` is opaque and arrives byte for byte. `message_id` is the idempotency key: a random one unless given. `attributes`
-    travel beside the body, readable without it. `time_to_live`: dead-lettered or dropped, as the queue says, if not
-    delivered within it; above zero. `deduplication_id`: where the broker deduplicates, sends under one id within its window
-    are one message; the message id stands in for it.
+    `body` is opaque and arrives byte for byte. `message_id` is the idempotency key: a random one unless given.
+    `attributes` travel beside the body, readable without it. `time_to_live`: dead-lettered or dropped, as the queue
+    says, if not delivered within it; above zero. `deduplication_id`: where the broker deduplicates, sends under one id
+    within its window are one message; the message id stands in for it.
 
     Raises:
         ValidationError: a value breaks a rule. The caller's fault.
@@ -151,7 +155,7 @@ class Message:
     time_to_live: timedelta | None
     deduplication_id: str | None
 
-    def __init__(  # noqa: PLR0913 - the fields of a value, not the collaborators of an object
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields of a value, not the collaborators of an object
         self,
         body: bytes,
         message_id: str | None = None,
@@ -163,11 +167,11 @@ class Message:
         deduplication_id: str | None = None,
     ) -> None:
         if type(body) is not bytes:
-            raise InvalidFormat("body", f"must be bytes, not {type(body).__name__}: encode it first")
+            raise InvalidFormat(field="body", problem=f"must be bytes, not {type(body).__name__}: encode it first")
         if time_to_live is not None and time_to_live <= timedelta(0):
-            raise OutOfRange("time_to_live", f"of {time_to_live.total_seconds():g} s is not above zero")
+            raise OutOfRange(field="time_to_live", problem=f"of {time_to_live.total_seconds():g} s is not above zero")
         if deduplication_id is not None and not deduplication_id:
-            raise RequiredField("deduplication_id")
+            raise RequiredField(field="deduplication_id")
         put = object.__setattr__
         put(self, "body", body)
         put(self, "message_id", MessageId.random() if message_id is None else MessageId(message_id))
@@ -190,9 +194,9 @@ def _checked(attributes: Mapping[str, str]) -> dict[str, str]:
     copied = dict(attributes)
     for name, value in copied.items():
         if type(name) is not str or type(value) is not str:
-            raise InvalidFormat("attributes", f"must map strings to strings: look at {_shown(str(name))}")
+            raise InvalidFormat(field="attributes", problem=f"must map strings to strings: look at {_shown(str(name))}")
         if not name:
-            raise RequiredField("attributes", "must not hold an empty name")
+            raise RequiredField(field="attributes", problem="must not hold an empty name")
     return copied
 
 
@@ -234,8 +238,8 @@ class DeadLetter:
 class Delivery:
     """One hand-over of a message by a broker.
 
-    `delivery_count` is the broker's own, from 1. `sequence` is the broker's order, where it has one. `expires_at` is the
-    end of the message's time to live. `dead_letter` is there on deliveries from the dead letters only.
+    `delivery_count` is the broker's own, from 1. `sequence` is the broker's order, where it has one. `expires_at` is
+    the end of the message's time to live. `dead_letter` is there on deliveries from the dead letters only.
     """
 
     queue: QueueName

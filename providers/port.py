@@ -1,9 +1,9 @@
 """The port: what an adapter implements, and the words it is spoken to in.
 
-The comments here are the contract; each sentence is held by a test of `conformance.py`. An adapter maps every failure of
-its SDK to a `QueueError`, keeps its SDK's own retries for sending, and has them off for receiving, settling and renewing:
-the engine loops around those. Batches may be of any length; the adapter cuts them to what its broker takes and answers
-item by item, in the order asked. One bad item never costs the others.
+The comments here are the contract; each sentence is held by a test of `conformance.py`. An adapter maps every failure
+of its SDK to a `QueueError`, keeps its SDK's own retries for sending, and has them off for receiving, settling and
+renewing: the engine loops around those. Batches may be of any length; the adapter cuts them to what its broker takes
+and answers item by item, in the order asked. One bad item never costs the others.
 """
 
 from __future__ import annotations
@@ -98,10 +98,14 @@ class HeldSession(Protocol):
     """The broker's exclusive lock on one session, and the way to its messages. Made by `Provider.accept_session`."""
 
     @property
-    def session_id(self) -> SessionId: ...
+    def session_id(self) -> SessionId:
+        """The session that is held."""
+        ...
 
     @property
-    def locked_until(self) -> Timestamp: ...
+    def locked_until(self) -> Timestamp:
+        """When the lock ends; moves with every renewal, a sibling's too."""
+        ...
 
     async def receive(self, max_messages: int, wait_s: float) -> list[Delivery]:
         """As `Provider.receive`, of this session only, in order.
@@ -111,9 +115,21 @@ class HeldSession(Protocol):
         """
         ...
 
-    async def get_state(self) -> bytes | None: ...
+    async def get_state(self) -> bytes | None:
+        """Return what was stored for the session last; None if nothing was.
 
-    async def set_state(self, state: bytes | None) -> None: ...
+        Raises:
+            SessionLockLost: the lock is gone.
+        """
+        ...
+
+    async def set_state(self, state: bytes | None) -> None:
+        """Store a value for the session; it outlives the lock and the messages. None removes it.
+
+        Raises:
+            SessionLockLost: the lock is gone.
+        """
+        ...
 
     async def close(self) -> None:
         """Give the session back. Twice is harmless; a session that somebody else holds by now is left to them."""
@@ -137,7 +153,7 @@ class Provider(Protocol):
         ...
 
     def sibling(self) -> Provider:
-        """Make a second, unopened provider to the same broker, with connections of its own, for another thread's loop."""
+        """Make a second, unopened provider to the same broker: connections of its own, for another thread's loop."""
         ...
 
     async def capabilities(self, queue: QueueName) -> Capabilities:
@@ -179,8 +195,8 @@ class Provider(Protocol):
     async def renew(self, source: Address, receipts: Sequence[Receipt]) -> list[Timestamp | QueueError]:
         """Extend the locks of deliveries by the queue's lock duration from now; answers the new ends.
 
-        A receipt whose lock has ended answers InvalidReceipt (a broker that renews expired ones, as standard SQS does, is
-        not to be believed: the adapter refuses before it calls).
+        A receipt whose lock has ended answers InvalidReceipt (a broker that renews expired ones, as standard SQS does,
+        is not to be believed: the adapter refuses before it calls).
         """
         ...
 

@@ -1,7 +1,7 @@
 """The in-memory broker: named queues behind one lock, with a clock, faults, and a look inside for tests.
 
-It belongs to no event loop: any thread may use it. Nothing runs in it by itself; what is due happens at the next call, and
-who waits for a message asks `next_due` when to look again.
+It belongs to no event loop: any thread may use it. Nothing runs in it by itself; what is due happens at the next call,
+and who waits for a message asks `next_due` when to look again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["MemoryBroker"]
 class MemoryBroker:
     """Queues in the memory of this process, as a broker would keep them.
 
-    `queues` maps names to rules. An unknown queue is an error, as it is at every real broker, unless `auto_create` says with
-    which rules it shall be made. `faults` makes the broker misbehave on order.
+    `queues` maps names to rules. An unknown queue is an error, as it is at every real broker, unless `auto_create` says
+    with which rules it shall be made. `faults` makes the broker misbehave on order.
 
     Raises:
         ValidationError: a name breaks a rule.
@@ -166,7 +166,8 @@ class MemoryBroker:
             SessionNotFound: nobody holds such a session.
         """
         with self.at(Address(QueueName(queue))) as (found, now):
-            session = None if found.sessions is None else found.sessions.find(session_id)
-            if session is None or not session.is_held:
+            lanes = found.sessions
+            session = None if lanes is None else lanes.find(session_id)
+            if lanes is None or session is None or not session.is_held:
                 raise SessionNotFound(session_id, queue=queue)
-            free_session(found, session, now)
+            free_session(found, lanes, session, now)

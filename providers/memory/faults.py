@@ -57,7 +57,7 @@ class Faults:
     def refuse(self, operation: Operation, error: QueueError, *, times: int = 1, queue: str | None = None) -> None:
         """Do not carry out the operation; raise `error`.
 
-        Where the port answers item by item (send, cancel, settle, renew), `times` counts items: others of the batch succeed.
+        Where the port answers item by item (send, cancel, settle, renew), `times` counts items; the others succeed.
         """
         self._add(_Plan(_Kind.REFUSE, operation, queue, times, error))
 
@@ -70,7 +70,7 @@ class Faults:
         self._add(_Plan(_Kind.DELAY, operation, queue, times, delay_s=delay_s))
 
     def duplicate(self, *, times: int = 1, queue: str | None = None) -> None:
-        """Deliver the next messages twice: a copy under another provider id follows, as after a send that was repeated."""
+        """Deliver the next messages twice: a copy under another provider id follows, as after a repeated send."""
         self._add(_Plan(_Kind.DUPLICATE, Operation.RECEIVE, queue, times))
 
     def lose_lock(self, *, times: int = 1, queue: str | None = None) -> None:

@@ -24,7 +24,7 @@ class MemorySession:
         self._calls = calls
         self._polls = polls
         self._source = source
-        self._session_id = session.session_id
+        self._session_id = SessionId(session.session_id)
         self.token = session.token
         self.locked_until = session.locked_until
 
@@ -63,10 +63,10 @@ class MemorySession:
         """Give the session back with everything that was not settled; nothing if it is lost or given back already."""
         with self._calls.broker.at(self._source) as (queue, now):
             try:
-                _, session = _held(queue, self)
+                lanes, session = _held(queue, self)
             except SessionLockLost:
                 return
-            free_session(queue, session, now)
+            free_session(queue, lanes, session, now)
 
 
 def renew_session(broker: MemoryBroker, queue: QueueName, held: HeldSession) -> Timestamp | QueueError:

@@ -24,16 +24,15 @@ def check(queue: QueueName, settings: QueueSettings, message: Message) -> None:
         context = ErrorContext(queue=queue, message_id=message.message_id, operation="send")
         raise MessageTooLarge(message.size_bytes, settings.max_message_bytes, context=context)
     if settings.kind is not QueueKind.STANDARD and message.session_id is None:
-        raise RequiredField(
-            "session_id", f"is required: {settings.kind} queue {queue!r} orders its messages by session"
-        )
+        problem = f"is required: {settings.kind} queue {queue!r} orders its messages by session"
+        raise RequiredField(field="session_id", problem=problem)
 
 
 class DuplicateWindow:
     """Drops a second send under one deduplication id, for a while after the first.
 
-    The window counts from the first send; duplicates do not extend it, and it outlives the message. The message id stands
-    in for a deduplication id.
+    The window counts from the first send; duplicates do not extend it, and it outlives the message. The message id
+    stands in for a deduplication id.
     """
 
     def __init__(self, window_s: float) -> None:

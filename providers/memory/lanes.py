@@ -1,8 +1,8 @@
 """In which order a queue hands messages over.
 
-A lane holds the messages of one queue that are ready, and knows which of those in flight hold others back. Three kinds, for
-the three kinds of queue. None of them reads a clock or knows what a lock is: the queue tells them what was given out
-(`pop`), what came back (`give_back`) and what left for good (`forget`).
+Lanes hold the messages of one queue that are ready, and know which of those in flight hold others back. Three kinds,
+for the three kinds of queue. None of them reads a clock or knows what a lock is: the queue tells them what was given
+out (`pop`), what came back (`give_back`) and what left for good (`forget`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from queue_runtime.providers.memory.stored import NEVER, Place, Stored
-from queue_runtime.providers.message import SessionId
 
 __all__ = ["FifoLanes", "Group", "Lanes", "OneLane"]
 
@@ -69,7 +68,7 @@ class Group:
 
     __slots__ = ("out", "ready", "session_id")
 
-    def __init__(self, session_id: SessionId) -> None:
+    def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.ready: deque[Stored] = deque()
         self.out: dict[int, Stored] = {}
@@ -117,8 +116,8 @@ class FifoLanes:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[SessionId, Group] = {}
-        self._heads: list[tuple[int, SessionId]] = []  # a heap; an entry that no longer names a free head is skipped
+        self._groups: dict[str, Group] = {}
+        self._heads: list[tuple[int, str]] = []  # a heap; an entry that no longer names a free head is skipped
 
     def add(self, stored: Stored) -> None:
         """Append to the session's messages."""
@@ -152,8 +151,7 @@ class FifoLanes:
         self._offer(group)
 
     def _group(self, stored: Stored) -> Group:
-        session_id = stored.message.session_id
-        assert session_id is not None, "sends to a FIFO queue without a session are refused"
+        session_id = stored.message.session_id or ""  # sends without a session are refused
         group = self._groups.get(session_id)
         if group is None:
             group = self._groups[session_id] = Group(session_id)

@@ -24,8 +24,8 @@ from queue_runtime.providers.memory.sessions import Session, SessionLanes
 from queue_runtime.providers.memory.settings import QueueKind, QueueSettings
 from queue_runtime.providers.memory.stored import NEVER, Place, Stored, later
 from queue_runtime.providers.memory.timers import Timers
-from queue_runtime.providers.message import DeadLetter, Delivery, Message, QueueName, Receipt, SessionId
-from queue_runtime.providers.port import Sent, Settlement, SettleKind
+from queue_runtime.providers.message import DeadLetter, Delivery, Message, QueueName, Receipt
+from queue_runtime.providers.port import Sent, SettleKind, Settlement
 
 __all__ = ["EXPIRED", "PROVIDER", "TOO_MANY_DELIVERIES", "BrokerQueue", "delivery_of", "free_session"]
 
@@ -158,8 +158,9 @@ class BrokerQueue:
             until = later(now, self.settings.lock_s)
             self.locks.renew(stored, until)
             return until
-        session = self.sessions.find(_session_of(receipt))
-        assert session is not None, "a locked message's session exists"
+        session = self.sessions.find(stored.message.session_id or "")
+        if session is None:
+            return _stale(self, receipt, "renew")
         until = later(now, self.settings.session_lock_s)
         self.sessions.renew(session, until)
         return until
@@ -186,11 +187,11 @@ class BrokerQueue:
         properties: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """Move a message to the dead letters, with why. It keeps its id and the instant at which it was sent."""
-        assert self.dead_letters is not None, "dead letters are not dead-lettered again"
-        message, enqueued_at = stored.message, stored.enqueued_at
         self.remove(stored)
-        buried = self.dead_letters.put(message, stored.provider_id, now)
-        buried.enqueued_at = enqueued_at
+        if self.dead_letters is None:
+            return
+        buried = self.dead_letters.put(stored.message, stored.provider_id, now)
+        buried.enqueued_at = stored.enqueued_at
         buried.dead_letter = DeadLetter(reason, description, now, stored.delivery_count, properties)
 
     def remove(self, stored: Stored) -> None:
@@ -210,7 +211,7 @@ class BrokerQueue:
                 self.release(stored, now)
         else:
             for session in self.sessions.expired(now):
-                free_session(self, session, now)
+                free_session(self, self.sessions, session, now)
         for provider_id in self._timers.due(now):
             stored = self.stored.get(provider_id)
             if stored is None or stored.place is Place.LOCKED:
@@ -220,9 +221,9 @@ class BrokerQueue:
             elif stored.due_at <= now and stored.place is Place.HIDDEN:
                 self.release(stored, now)
             elif stored.due_at <= now and stored.place is Place.SCHEDULED:
-                self._activate(stored, now)
+                self._activate(stored)
 
-    def _activate(self, stored: Stored, now: Timestamp) -> None:
+    def _activate(self, stored: Stored) -> None:
         """Enqueue a scheduled message: its place in the order is that of its due time."""
         self._sequence += 1
         stored.sequence = self._sequence
@@ -232,7 +233,7 @@ class BrokerQueue:
         self.has_news = True
 
     def _expire(self, stored: Stored, now: Timestamp) -> None:
-        if self.settings.dead_letter_expired and self.dead_letters is not None:
+        if self.settings.dead_letter_expired:
             self.bury(stored, EXPIRED, f"not completed by {stored.expires_at.to_datetime().isoformat()}", now)
         else:
             self.remove(stored)
@@ -260,23 +261,18 @@ def delivery_of(queue: QueueName, stored: Stored, handle: str, now: Timestamp) -
     )
 
 
-def free_session(queue: BrokerQueue, session: Session, now: Timestamp) -> None:
+def free_session(queue: BrokerQueue, lanes: SessionLanes, session: Session, now: Timestamp) -> None:
     """End a session's lock, and with it every lock on its messages: they return to their places."""
-    assert queue.sessions is not None, "only a queue with sessions has any"
     for stored in [s for s in session.out.values() if s.place is Place.LOCKED]:
         queue.locks.free(stored)
         queue.release(stored, now)
-    queue.sessions.free(session)
+    lanes.free(session)
     queue.has_news = True
 
 
 def _stale(queue: BrokerQueue, receipt: Receipt, operation: str) -> QueueError:
     if queue.sessions is not None and "/" in receipt.handle:
-        return SessionLockLost(_session_of(receipt), queue=queue.name)
+        return SessionLockLost(receipt.handle.partition("/")[2], queue=queue.name)
     return InvalidReceipt(
         receipt.provider_id, receipt.digest, context=ErrorContext(queue=queue.name, operation=operation)
     )
-
-
-def _session_of(receipt: Receipt) -> SessionId:
-    return SessionId(receipt.handle.partition("/")[2])

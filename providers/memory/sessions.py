@@ -10,7 +10,6 @@ from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import SessionLocked, SessionLockLost
 from queue_runtime.providers.memory.lanes import Group
 from queue_runtime.providers.memory.stored import NEVER, Place, Stored
-from queue_runtime.providers.message import SessionId
 
 __all__ = ["Session", "SessionLanes"]
 
@@ -20,7 +19,7 @@ class Session(Group):
 
     __slots__ = ("locked_until", "state", "token")
 
-    def __init__(self, session_id: SessionId) -> None:
+    def __init__(self, session_id: str) -> None:
         super().__init__(session_id)
         self.state: bytes | None = None
         self.token = ""
@@ -45,11 +44,11 @@ class SessionLanes:
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
         self._held: OrderedDict[str, Session] = OrderedDict()  # by token, in the order in which their locks end
-        self._heads: list[tuple[int, SessionId]] = []  # a heap; an entry that no longer names a free head is skipped
+        self._heads: list[tuple[int, str]] = []  # a heap; an entry that no longer names a free head is skipped
 
     def add(self, stored: Stored) -> None:
         """Append to the session's messages."""
-        session = self._session(_session_id(stored))
+        session = self._session(stored.message.session_id or "")  # sends without one are refused
         session.ready.append(stored)
         self._offer(session)
 
@@ -64,17 +63,17 @@ class SessionLanes:
 
     def give_back(self, stored: Stored) -> None:
         """Put the message back to its place in the session."""
-        session = self._session(_session_id(stored))
+        session = self._session(stored.message.session_id or "")  # sends without one are refused
         session.give_back(stored)
         self._offer(session)
 
     def forget(self, stored: Stored) -> None:
         """Note that the message left its session."""
-        session = self._session(_session_id(stored))
+        session = self._session(stored.message.session_id or "")  # sends without one are refused
         session.out.pop(stored.sequence, None)
         self._offer(session)
 
-    def accept(self, session_id: SessionId | None, token: str, until: Timestamp) -> Session | None:
+    def accept(self, session_id: str | None, token: str, until: Timestamp) -> Session | None:
         """Lock the named session, or the free one with the oldest head.
 
         Raises:
@@ -90,7 +89,7 @@ class SessionLanes:
         self._held[token] = session
         return session
 
-    def held(self, session_id: SessionId, token: str) -> Session:
+    def held(self, session_id: str, token: str) -> Session:
         """Return the session that `token` holds.
 
         Raises:
@@ -131,7 +130,7 @@ class SessionLanes:
         """Return a session that exists: it has messages, a state or a holder."""
         return self._sessions.get(session_id)
 
-    def _session(self, session_id: SessionId) -> Session:
+    def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
         if session is None:
             session = self._sessions[session_id] = Session(session_id)
@@ -157,9 +156,3 @@ class SessionLanes:
             heapq.heappush(self._heads, (head.sequence, session.session_id))
         elif session.is_empty and session.state is None:
             self._sessions.pop(session.session_id, None)
-
-
-def _session_id(stored: Stored) -> SessionId:
-    session_id = stored.message.session_id
-    assert session_id is not None, "sends to this queue without a session are refused"
-    return session_id

@@ -26,9 +26,9 @@ class QueueSettings:
 
     `max_deliveries`: a message that was delivered so often is dead-lettered instead of delivered again; None for never.
     `default_ttl_s`: for messages that bring none; None for no end. `dead_letter_expired`: whether a message whose time
-    to live ends is dead-lettered or dropped. `duplicate_window_s`: how long after a first send a second one under the same
-    deduplication id is dropped; None for never; a FIFO queue always has one. `max_messages`: what the queue holds before it
-    refuses sends, whatever state the messages are in; its dead letters have the same bound.
+    to live ends is dead-lettered or dropped. `duplicate_window_s`: how long after a first send a second one under the
+    same deduplication id is dropped; None for never; a FIFO queue always has one. `max_messages`: what the queue holds
+    before it refuses sends, whatever state the messages are in; its dead letters have the same bound.
 
     Raises:
         ConfigurationError: a number makes no sense.
