@@ -5,6 +5,7 @@ import importlib
 import re
 from enum import Enum
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import BaseModel
@@ -31,9 +32,8 @@ def _defaults(settings: type) -> dict[str, str]:
             name: _written(field.get_default(call_default_factory=True)) if not field.is_required() else "required"
             for name, field in settings.model_fields.items()
         }
-    if dataclasses.is_dataclass(settings):
-        return {field.name: _default(field) for field in dataclasses.fields(settings)}
-    return {}
+    fields = cast("dict[str, dataclasses.Field[object]]", getattr(settings, "__dataclass_fields__", {}))
+    return {name: _default(field) for name, field in fields.items()}
 
 
 def _default(field: dataclasses.Field[object]) -> str:
