@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from queue_runtime.engine.decide_settle import send_confirmed, send_failed, settle_confirmed, settle_denied
 from queue_runtime.engine.inputs import (
     Action,
     Delivered,
@@ -47,7 +48,6 @@ from queue_runtime.journal.events import (
     AttemptStarted,
     Completed,
     DeadLettered,
-    Disposition,
     Duplicate,
     Event,
     Forgotten,
@@ -55,12 +55,9 @@ from queue_runtime.journal.events import (
     LeaseLapsed,
     LeasesRenewed,
     OperatorActed,
-    OutgoingFailed,
-    OutgoingSent,
+    Received,
     Redelivered,
     SessionParked,
-    Settled,
-    SettleRefused,
     StepRecorded,
 )
 from queue_runtime.journal.state import Lease, MessageState, Phase
@@ -79,9 +76,11 @@ def decide(message: MessageState | None, given: Input, policy: Policy) -> tuple[
 
 
 def _first_delivered(given: Delivered, policy: Policy) -> tuple[Event, ...]:
+    return _received(given, policy) if given.known is None else (_duplicate(given),)
+
+
+def _received(given: Delivered, policy: Policy) -> tuple[Event, ...]:
     received = given.received
-    if given.known is not None:
-        return (_duplicate(given),)
     if received.delivery_count > policy.poison.suspect_deliveries:
         return (replace(received, suspect_until=received.at + us(policy.poison.suspicion_s)),)
     return (received,)
@@ -89,7 +88,7 @@ def _first_delivered(given: Delivered, policy: Policy) -> tuple[Event, ...]:
 
 def _delivered(message: MessageState, given: Delivered, policy: Policy) -> tuple[Event, ...]:
     if message.phase is Phase.FORGOTTEN:
-        return _first_delivered(given, policy)
+        return _received(given, policy)
     received = given.received
     if message.copy(received.provider_id) is None:
         return (_duplicate(given),)
@@ -160,19 +159,33 @@ def _ready(message: MessageState, given: Ready, policy: Policy) -> tuple[Event, 
     )
     if not due:
         return ()
+    if _is_past_its_life(message, given.now):
+        return (_expiry(message, given.now, policy),)
     if _is_spent(message, policy):
-        return (dead(message, given.now, DeadLetterReason.ATTEMPTS_EXHAUSTED, _spent_text(message, policy)),)
+        description = f"{message.failures + message.crashes} of {policy.max_attempts} attempts are spent"
+        return _given_up(message, given.now, policy, DeadLetterReason.ATTEMPTS_EXHAUSTED, description)
     return (AttemptStarted(message.key, given.now, message.attempt + 1, given.run_id, given.route, given.alone),)
 
 
 def _is_spent(message: MessageState, policy: Policy) -> bool:
-    if policy.session_failure is SessionFailure.BLOCK and message.lane is not None:
+    if policy.session_failure is SessionFailure.BLOCK and _is_ordered(message):
         return False
     return message.failures + message.crashes >= policy.max_attempts
 
 
-def _spent_text(message: MessageState, policy: Policy) -> str:
-    return f"{message.failures + message.crashes} of {policy.max_attempts} attempts are spent"
+def _given_up(
+    message: MessageState,
+    now: int,
+    policy: Policy,
+    reason: DeadLetterReason,
+    description: str,
+    *,
+    error_kind: str | None = None,
+) -> tuple[Event, ...]:
+    """No further attempt follows by itself: what the session's policy makes of that."""
+    if policy.session_failure is SessionFailure.PARK and _is_ordered(message):
+        return (_parked(message, now, policy),)
+    return (dead(message, now, reason, description, error_kind=error_kind),)
 
 
 def _handler_returned(message: MessageState, given: HandlerReturned, policy: Policy) -> tuple[Event, ...]:
@@ -193,13 +206,11 @@ def _handler_raised(message: MessageState, given: HandlerRaised, policy: Policy)
         delay_us = policy.backoff.delay_us(failures, given.draw, given.retry_after_s)
         failed = _failed(message, given, given.now + delay_us)
         return (failed, *_handed_back_for(message, given.now, delay_us, policy))
-    failed = _failed(message, given, None)
-    if _is_ordered(message) and policy.session_failure is SessionFailure.PARK:
-        return (failed, _parked(message, given.now, policy))
     reason = DeadLetterReason.ATTEMPTS_EXHAUSTED if given.transient else DeadLetterReason.PERMANENT_ERROR
     text = f"attempt {given.attempt} ({failures + message.crashes} of {policy.max_attempts} charged)"
     description = f"{text}: {given.error_kind}: {given.error_text}"
-    return (failed, dead(message, given.now, reason, description, error_kind=given.error_kind))
+    given_up = _given_up(message, given.now, policy, reason, description, error_kind=given.error_kind)
+    return (_failed(message, given, None), *given_up)
 
 
 def _is_ordered(message: MessageState) -> bool:
@@ -235,7 +246,7 @@ def dead(
     message: MessageState, now: int, reason: DeadLetterReason, description: str, *, error_kind: str | None = None
 ) -> DeadLettered:
     """Decide that no further attempt is made."""
-    return DeadLettered(message.key, now, reason, error_kind, description, dropped=False)
+    return DeadLettered(message.key, now, reason.value, error_kind, description, dropped=False)
 
 
 def _handler_timed_out(message: MessageState, given: HandlerTimedOut, policy: Policy) -> tuple[Event, ...]:
@@ -265,47 +276,6 @@ def _step_returned(message: MessageState, given: StepReturned, policy: Policy) -
     if not message.is_running or message.attempt != given.attempt or given.name in message.steps:
         return ()
     return (StepRecorded(message.key, given.now, given.attempt, given.name, given.result),)
-
-
-# --- outbox and settlement ---------------------------------------------------------------------------------------
-
-
-def _send_confirmed(message: MessageState, given: SendConfirmed, policy: Policy) -> tuple[Event, ...]:
-    del policy
-    if message.phase is not Phase.SENDING or given.index != message.sent:
-        return ()
-    return (OutgoingSent(message.key, given.now, given.index, given.provider_id),)
-
-
-def _send_failed(message: MessageState, given: SendFailed, policy: Policy) -> tuple[Event, ...]:
-    """A transient failure decides nothing: the send stays owed."""
-    del policy
-    if message.phase is not Phase.SENDING or given.index != message.sent or given.transient:
-        return ()
-    return (OutgoingFailed(message.key, given.now, given.index, given.error_kind, given.error_text),)
-
-
-def _settle_confirmed(message: MessageState, given: SettleConfirmed, policy: Policy) -> tuple[Event, ...]:
-    del policy
-    if not _is_settling(message, given.provider_id, given.disposition):
-        return ()
-    return (Settled(message.key, given.now, given.provider_id, given.disposition),)
-
-
-def _settle_denied(message: MessageState, given: SettleDenied, policy: Policy) -> tuple[Event, ...]:
-    del policy
-    if not _is_settling(message, given.provider_id, given.disposition):
-        return ()
-    return (SettleRefused(message.key, given.now, given.provider_id, given.disposition, given.why),)
-
-
-def _is_settling(message: MessageState, provider_id: str, disposition: Disposition) -> bool:
-    copy = message.copy(provider_id)
-    if copy is None:
-        return False
-    if disposition is Disposition.ABANDON:
-        return copy.lease is Lease.RELEASING
-    return message.phase is Phase.SETTLING and copy.lease is not Lease.SETTLED
 
 
 # --- time, restarts, operators -----------------------------------------------------------------------------------
@@ -344,17 +314,30 @@ def _restarted(message: MessageState, given: Restarted, policy: Policy) -> tuple
 
 
 def _expired(message: MessageState, given: Expired, policy: Policy) -> tuple[Event, ...]:
-    """Only a message that was never tried expires here: once tried, its life is the engine's to end."""
-    expires_at = message.origin.expires_at if not isinstance(message.origin, Duplicate) else None
-    if message.phase is not Phase.WAITING or message.attempt or expires_at is None or expires_at > given.now:
+    if message.phase is not Phase.WAITING or not _is_past_its_life(message, given.now):
         return ()
-    expired = dead(message, given.now, DeadLetterReason.EXPIRED, "its time to live passed before an attempt")
-    return (replace(expired, dropped=policy.drop_expired),)
+    return (_expiry(message, given.now, policy),)
+
+
+def _is_past_its_life(message: MessageState, now: int) -> bool:
+    """Only a message that was never tried expires: once tried, its life is the engine's to end."""
+    origin = message.origin
+    return (
+        not message.attempt
+        and isinstance(origin, Received)
+        and origin.expires_at is not None
+        and origin.expires_at <= now
+    )
+
+
+def _expiry(message: MessageState, now: int, policy: Policy) -> DeadLettered:
+    expired = dead(message, now, DeadLetterReason.EXPIRED, "its time to live passed before an attempt")
+    return replace(expired, dropped=policy.drop_expired)
 
 
 def _operator_asked(message: MessageState, given: OperatorAsked, policy: Policy) -> tuple[Event, ...]:
     del policy
-    acted = OperatorActed(given.now, given.who, given.why, given.action, message.key)
+    acted = OperatorActed(given.now, given.who, given.why, given.action.value, message.key)
     match given.action:
         case Action.DEAD_LETTER if message.is_open and not message.is_running:
             description = f"asked for by {given.who}: {given.why}"
@@ -377,10 +360,10 @@ _DECIDE: dict[type, Callable[[MessageState, Any, Policy], tuple[Event, ...]]] = 
     LockRenewed: _lock_renewed,
     LockLost: _lock_lost,
     HandBack: _hand_back,
-    SettleConfirmed: _settle_confirmed,
-    SettleDenied: _settle_denied,
-    SendConfirmed: _send_confirmed,
-    SendFailed: _send_failed,
+    SettleConfirmed: settle_confirmed,
+    SettleDenied: settle_denied,
+    SendConfirmed: send_confirmed,
+    SendFailed: send_failed,
     TimerFired: _timer_fired,
     Restarted: _restarted,
     Expired: _expired,

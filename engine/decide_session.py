@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from queue_runtime.engine.decide import dead, handed_back
 from queue_runtime.engine.inputs import (
@@ -17,6 +18,8 @@ from queue_runtime.engine.policy import DeadLetterReason
 from queue_runtime.journal.events import (
     Event,
     LapseReason,
+    LeaseLapsed,
+    MessageEvent,
     OperatorActed,
     SessionAcquired,
     SessionLost,
@@ -24,9 +27,10 @@ from queue_runtime.journal.events import (
     SessionResumed,
     SessionStateSet,
 )
+from queue_runtime.journal.evolve import MESSAGE_EVENTS, evolve
 from queue_runtime.journal.state import MessageState, SessionState
 
-__all__ = ["cascade", "decide_session"]
+__all__ = ["cascade", "decide_session", "with_cascade"]
 
 
 def cascade(lane: Iterable[MessageState], order: int, now: int) -> tuple[Event, ...]:
@@ -36,6 +40,19 @@ def cascade(lane: Iterable[MessageState], order: int, now: int) -> tuple[Event, 
     """
     later = sorted((m for m in lane if m.order > order and m.is_open and not m.is_running), key=_order, reverse=True)
     return tuple(event for message in later for event in handed_back(message, now, LapseReason.LANE))
+
+
+def with_cascade(message: MessageState, events: tuple[Event, ...], lane: Iterable[MessageState]) -> tuple[Event, ...]:
+    """Add to `events` what follows for its session if they take an open message out of our hands."""
+    if not message.is_open or not message.is_held or not any(type(event) is LeaseLapsed for event in events):
+        return events
+    after: MessageState | None = message
+    for event in events:
+        if type(event) in MESSAGE_EVENTS:
+            after = evolve(after, cast("MessageEvent", event), 0)
+    if after is None or after.is_held:
+        return events
+    return (*events, *cascade(lane, message.order, events[0].at))
 
 
 def _order(message: MessageState) -> int:
@@ -70,7 +87,7 @@ def _park_timed_out(
     if given.now < session.parked_until:
         return ()
     resumed = _resumed(session, key, given.now, "nobody resumed it in time")
-    if head is None or not head.is_open or head.is_running:
+    if head is None or head.outcome is not None or head.is_running:
         return (resumed,)
     description = "its session was parked for it, and nobody resumed it in time"
     return (dead(head, given.now, DeadLetterReason.PARK_EXPIRED, description), resumed)

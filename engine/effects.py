@@ -109,20 +109,16 @@ def owed(message: MessageState) -> tuple[Effect, ...]:
 
 
 def _settlements(message: MessageState) -> tuple[Effect, ...]:
-    """One a copy. Of several copies of a dead letter one goes to the dead letters, the others are completed."""
-    if message.outcome is Outcome.DEAD_LETTERED:
-        first, *others = [copy for copy in message.copies if copy.lease is Lease.HELD]
-        dead_letter = Settle(
-            message.key,
-            first.provider_id,
-            Disposition.DEAD_LETTER,
-            message.reason,
-            message.description,
-            first.receipt,
-        )
-        return (dead_letter, *(_complete(message, copy) for copy in others))
-    tried = (Lease.HELD, Lease.LAPSED)
-    return tuple(_complete(message, copy) for copy in message.copies if copy.lease in tried)
+    """One a copy. Of several copies of a dead letter one goes to the dead letters; then the others are completed."""
+    if message.outcome is Outcome.DEAD_LETTERED and all(copy.lease is not Lease.SETTLED for copy in message.copies):
+        return (_dead_letter(message, message.to_settle[0]),)
+    return tuple(_complete(message, copy) for copy in message.to_settle)
+
+
+def _dead_letter(message: MessageState, copy: Copy) -> Settle:
+    return Settle(
+        message.key, copy.provider_id, Disposition.DEAD_LETTER, message.reason, message.description, copy.receipt
+    )
 
 
 def _complete(message: MessageState, copy: Copy) -> Settle:

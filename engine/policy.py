@@ -65,7 +65,8 @@ class Backoff:
             retry_after_s: what the failing service asked for; it replaces the computed delay, up to its own ceiling.
         """
         if retry_after_s is not None:
-            return round(min(max(retry_after_s, 0.0), self.max_retry_after_s) * _US)
+            # 0.0 stands first, so that a NaN from some header means "at once" and not an error in here.
+            return round(min(max(0.0, retry_after_s), self.max_retry_after_s) * _US)
         match self.kind:
             case BackoffKind.EXPONENTIAL:
                 delay_s = self.initial_s * self.multiplier ** min(failures - 1, _LARGEST_EXPONENT)

@@ -72,11 +72,12 @@ PHASES: tuple[Phase | None, ...] = (
 
 _ = ()
 _new = (Received, Duplicate)
+_back = (Received,)
 _again = (Redelivered, Duplicate)
 _failed = (AttemptFailed, DeadLettered, SessionParked, LeaseLapsed)
 _renew = (LeasesRenewed,)
 _lapse = (LeaseLapsed,)
-_start = (AttemptStarted, DeadLettered)
+_start = (AttemptStarted, DeadLettered, SessionParked)
 _done = (Completed,)
 _release = (AttemptReleased,)
 _drain = (AttemptReleased, LeaseLapsed)
@@ -93,7 +94,7 @@ _ask = (OperatorActed, DeadLettered, LeaseLapsed)
 # fmt: off
 _TABLE: dict[type[Input], tuple[MayFollow, ...]] = {
     #                 unknown waiting  running  orphaned backing  lapsed   sending  settling unsettl. forgotten
-    Delivered:       (_new,   _again,  _again,  _again,  _again,  _again,  _again,  _again,  _again,  _new),
+    Delivered:       (_new,   _again,  _again,  _again,  _again,  _again,  _again,  _again,  _again,  _back),
     Ready:           (_,      _start,  _,       _,       _start,  _,       _,       _,       _,       _),
     HandlerReturned: (_,      _,       _done,   _done,   _,       _,       _,       _,       _,       _),
     HandlerRaised:   (_,      _,       _failed, _release, _,      _,       _,       _,       _,       _),

@@ -116,7 +116,7 @@ def _held_again(message: MessageState) -> Phase:
         case Phase.LAPSED:
             return Phase.WAITING if message.retry_at is None else Phase.BACKING_OFF
         case Phase.UNSETTLED:
-            return Phase.SENDING if message.sent < len(message.outgoing) else Phase.SETTLING
+            return Phase.SETTLING
         case phase:
             return phase
 
@@ -197,7 +197,7 @@ def _dead_lettered(message: MessageState, event: DeadLettered) -> MessageState:
 
 def _settled(message: MessageState, event: Settled) -> MessageState | None:
     if event.disposition is Disposition.ABANDON:
-        return _with_lease(message, event.provider_id, Lease.LAPSED)
+        return _released(message, event.provider_id)
     settled = _with_lease(message, event.provider_id, Lease.SETTLED)
     if all(copy.lease is Lease.SETTLED for copy in settled.copies):
         return None
@@ -206,21 +206,29 @@ def _settled(message: MessageState, event: Settled) -> MessageState | None:
 
 def _settle_refused(message: MessageState, event: SettleRefused) -> MessageState:
     if event.disposition is Disposition.ABANDON:
-        return _with_lease(message, event.provider_id, Lease.LAPSED)
+        return _released(message, event.provider_id)
     return _settling(replace(_with_lease(message, event.provider_id, Lease.REFUSED), since=event.at))
+
+
+def _released(message: MessageState, provider_id: str) -> MessageState:
+    """The broker was told that a copy is handed back, or that copy had been lost before."""
+    lapsed = _with_lease(message, provider_id, Lease.LAPSED)
+    return lapsed if lapsed.outcome is None else _settling(lapsed)
 
 
 def _settling(message: MessageState) -> MessageState:
     """Phase after an outcome: is there a copy that the broker may still be asked to settle?
 
-    Completing is tried even after the lock was lost, because a broker may accept it; dead-lettering is not, because it
-    could put a second copy beside one that another consumer completes.
+    A completed message may wait for days to be handed over again: it needs its body no more, a dead letter does.
     """
     if message.phase is Phase.SENDING:
         return message
-    tried = (Lease.HELD, Lease.LAPSED) if message.outcome is Outcome.COMPLETED else (Lease.HELD,)
-    owed = any(copy.lease in tried for copy in message.copies)
-    return replace(message, phase=Phase.SETTLING if owed else Phase.UNSETTLED)
+    if message.to_settle:
+        return replace(message, phase=Phase.SETTLING)
+    needs_body = message.outcome is Outcome.DEAD_LETTERED
+    return replace(
+        message, phase=Phase.UNSETTLED, origin=message.origin if needs_body else _without_body(message.origin)
+    )
 
 
 def _lease_lapsed(message: MessageState, event: LeaseLapsed) -> MessageState:
@@ -251,8 +259,8 @@ def _outgoing_done(message: MessageState, event: OutgoingSent | OutgoingFailed) 
 
 
 def _forgotten(message: MessageState, event: Forgotten) -> MessageState | None:
-    """Forget in two steps: first the body and the copies, later the attempts."""
-    if message.phase is not Phase.LAPSED:
+    """Forget in two steps: first the body and the copies, later the attempts, if there were any."""
+    if message.phase is not Phase.LAPSED or not message.attempt:
         return None
     return replace(message, phase=Phase.FORGOTTEN, origin=_without_body(message.origin), copies=(), since=event.at)
 

@@ -132,6 +132,16 @@ class MessageState:
         """True if an attempt may have got to its end unseen."""
         return any(record.how != "failed" for record in self.history)
 
+    @property
+    def to_settle(self) -> tuple[Copy, ...]:
+        """The copies that the broker may be asked to settle, once there is an outcome.
+
+        Completing is tried even after the lock was lost, because a broker may accept it; dead-lettering is not, because
+        it could put a second copy beside one that another consumer completes.
+        """
+        tried = _HELD_OR_LAPSED if self.outcome is Outcome.COMPLETED else _HELD
+        return tuple(copy for copy in self.copies if copy.lease in tried)
+
     def copy(self, provider_id: str) -> Copy | None:
         """Return the broker message `provider_id`, if this key holds it."""
         for copy in self.copies:
@@ -140,4 +150,6 @@ class MessageState:
         return None
 
 
+_HELD = (Lease.HELD,)
+_HELD_OR_LAPSED = (Lease.HELD, Lease.LAPSED)
 _OPEN = frozenset({Phase.WAITING, Phase.RUNNING, Phase.ORPHANED, Phase.BACKING_OFF})

@@ -129,7 +129,7 @@ def evolve_breaker(breaker: BreakerState | None, event: BreakerEvent) -> Breaker
         case BreakerOpened():
             return replace(old, phase=BreakerPhase.OPEN, failures=event.failures, successes=0, until=event.until)
         case BreakerHalfOpened():
-            return replace(old, phase=BreakerPhase.HALF_OPEN, successes=0)
+            return replace(old, phase=BreakerPhase.HALF_OPEN, failures=0, successes=0)
         case BreakerClosed():
             return None
 

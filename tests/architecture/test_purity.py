@@ -13,6 +13,7 @@ PURE = {
     "engine/decide.py",
     "engine/decide_breaker.py",
     "engine/decide_session.py",
+    "engine/decide_settle.py",
     "engine/effects.py",
     "engine/inputs.py",
     "engine/policy.py",
