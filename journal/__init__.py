@@ -1,0 +1,33 @@
+"""What happened, and what it means: events, the fold, and the append-only journal that keeps them."""
+
+from queue_runtime.journal.errors import (
+    EventRefused,
+    JournalCorrupt,
+    JournalError,
+    JournalOwned,
+    JournalUnavailable,
+    UnknownEvent,
+)
+from queue_runtime.journal.events import EVENT_TYPES, Event
+from queue_runtime.journal.log import SqliteJournal
+from queue_runtime.journal.memory import MemoryJournal
+from queue_runtime.journal.port import Journal
+from queue_runtime.journal.settings import JournalSettings
+from queue_runtime.journal.state import EngineState, fold
+
+__all__ = [
+    "EVENT_TYPES",
+    "EngineState",
+    "Event",
+    "EventRefused",
+    "Journal",
+    "JournalCorrupt",
+    "JournalError",
+    "JournalOwned",
+    "JournalSettings",
+    "JournalUnavailable",
+    "MemoryJournal",
+    "SqliteJournal",
+    "UnknownEvent",
+    "fold",
+]

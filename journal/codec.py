@@ -1,0 +1,112 @@
+"""Between an event and the row that stores it.
+
+What people query is a column of its own: key, session, attempt, instant, error kind. The fields that carry a sender's
+bytes become the row's body. The rest is a msgpack array in the order of the fields, so a field may never move: a new
+shape is a new `VERSION`, and an upcaster from the version before it in `UPCASTERS`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, cast
+
+from queue_runtime.journal.bodies import body_digest, pack_body, unpack_body
+from queue_runtime.journal.chain import Row, record
+from queue_runtime.journal.errors import EventRefused, JournalCorrupt, UnknownEvent
+from queue_runtime.journal.event_shape import EventShape, Stored, pack_fields
+from queue_runtime.journal.events import EVENT_TYPES, Event
+from queue_runtime.journal.plain import unpack
+from queue_runtime.journal.shapes import items_of
+
+__all__ = ["CODEC", "UPCASTERS", "Codec", "Encoded", "Stored", "Upcaster"]
+
+Encoded: TypeAlias = tuple[Row, bytes]
+"""A row, and the record of it that the hash chain covers."""
+
+Upcaster: TypeAlias = Callable[[Stored], Stored]
+
+UPCASTERS: Mapping[tuple[int, int], Upcaster] = {}
+"""By kind and version: a pure function from that version to the next. Stored rows are never rewritten."""
+
+_Columns: TypeAlias = tuple[str | None, str | None, int | None, int, str | None]
+_INTEGER_BITS = 63  # of SQLite, without the sign
+
+
+class Codec:
+    """Encodes and decodes events of the given types. Not for several threads at once."""
+
+    def __init__(self, event_types: Sequence[type[Event]], upcasters: Mapping[tuple[int, int], Upcaster]) -> None:
+        """Take the types in their present version, and the steps that lead to it."""
+        self._shapes = {cls: EventShape(cls) for cls in event_types}
+        self._by_kind = {shape.kind: shape for shape in self._shapes.values()}
+        self._upcasters = upcasters
+        self._tried: set[tuple[type, ...]] = set()
+
+    def encode(self, event: Event) -> Encoded:
+        """Return the row of an event and its record.
+
+        Raises:
+            EventRefused: a value is of a type or range that no journal holds; the caller's fault.
+        """
+        shape = self._shapes.get(type(event))
+        if shape is None:
+            msg = f"{type(event).__name__} is no event of this journal"
+            raise EventRefused(msg)
+        try:
+            return self._encode(shape, event)
+        except (TypeError, ValueError, OverflowError, JournalCorrupt) as error:
+            msg = f"{type(event).__name__} cannot be stored: {error}"
+            raise EventRefused(msg) from error
+
+    def _encode(self, shape: EventShape, event: Event) -> Encoded:
+        columns = cast("_Columns", [column(event) for column in shape.columns])
+        key, session, attempt, at, error_kind = columns
+        if at.bit_length() > _INTEGER_BITS or (attempt and attempt.bit_length() > _INTEGER_BITS):
+            msg = "an instant or attempt beyond 63 bits"
+            raise ValueError(msg)
+        fields = shape.fields(event)
+        data = pack_fields(fields)
+        body, form, digest = shape.body(event), None, None
+        if body is not None:
+            form, body = pack_body(body)
+            digest = body_digest(body)
+        head = (shape.kind, shape.version, key, session, attempt, at, error_kind, data, form, digest)
+        covered = record(head)
+        row: Row = (*head, zlib.crc32(covered), body)
+        types = (type(event), *map(type, columns), *map(type, fields))
+        if types not in self._tried:  # what was never written before must prove that it can be read
+            self.decode(row, 0)
+            self._tried.add(types)
+        return row, covered
+
+    def decode(self, row: Row, position: int) -> Event:
+        """Return the event of the row stored at `position`, brought up to its present version.
+
+        Raises:
+            UnknownEvent: a newer version of this project wrote it.
+            JournalCorrupt: the row is not what `encode` made.
+        """
+        kind, version, key, session, attempt, at, error_kind, data, form, _, _, body = row
+        shape = self._by_kind.get(kind)
+        if shape is None or version > shape.version:
+            raise UnknownEvent(kind, version)
+        try:
+            if body is not None:
+                body = unpack_body(form, body)
+            stored = Stored(key, session, attempt, at, error_kind, body, items_of(unpack(data)))
+            for step in range(version, shape.version):
+                stored = self._upcaster(kind, step)(stored)
+            return shape.build(stored)
+        except (ValueError, TypeError) as error:
+            raise JournalCorrupt(position, f"the event does not decode: {error}") from error
+
+    def _upcaster(self, kind: int, version: int) -> Upcaster:
+        step = self._upcasters.get((kind, version))
+        if step is None:
+            raise UnknownEvent(kind, version)
+        return step
+
+
+CODEC = Codec(EVENT_TYPES, UPCASTERS)
+"""The codec of this version's events."""

@@ -1,0 +1,163 @@
+"""A journal that lives as long as its process, for tests. It passes the suite that the one on disk passes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from queue_runtime.journal.codec import CODEC
+from queue_runtime.journal.errors import JournalError, JournalUnavailable
+from queue_runtime.journal.events import Event
+from queue_runtime.journal.state import EngineState
+from queue_runtime.journal.watchers import CommitCallback, Watchers
+
+__all__ = ["MemoryJournal"]
+
+
+class MemoryJournal:
+    """A `Journal` without a disk, and with knobs for what disks do. `port.py` is its contract.
+
+    A commit takes one turn of the loop. `MemoryJournal(events=old.events)` is `old` after a crash.
+    """
+
+    def __init__(self, *, events: Sequence[Event] = (), auto_commit: bool = True) -> None:
+        """Begin with durable `events`. Without `auto_commit` nothing is committed before `release`, as after `hold`."""
+        self._events = list(events)
+        self._queue: list[Event] = []
+        self._watchers = Watchers()
+        self._is_held = not auto_commit
+        self._is_scheduled = False
+        self._is_closed = False
+        self._failure: JournalUnavailable | None = None
+        self._next_error: JournalUnavailable | None = None
+        self._next_lands = False
+        self._landed: list[Event] = []
+        self.is_writable = True
+        """False: every commit fails and so does `recover`, as on a full disk."""
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Every durable event; the first has position 1."""
+        return tuple(self._events)
+
+    @property
+    def position(self) -> int:
+        """The last position handed out; 0 in a new journal."""
+        return len(self._events) + len(self._queue)
+
+    @property
+    def durable(self) -> int:
+        """The last position that is committed."""
+        return len(self._events)
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Hand over events, all or nothing, and return the position of the last.
+
+        Raises:
+            As `Journal.append`.
+        """
+        self._check_usable()
+        for event in events:
+            CODEC.encode(event)  # refuses what a disk would
+        self._queue += events
+        self._schedule()
+        return self.position
+
+    def on_commit(self, callback: CommitCallback) -> None:
+        """Have `callback(durable, error)` called after every commit."""
+        self._watchers.on_commit(callback)
+
+    async def wait(self, position: int) -> None:
+        """Return when `position` is durable.
+
+        Raises:
+            As `Journal.wait`.
+        """
+        if position <= self.durable:
+            return
+        self._check_usable()
+        if position > self.position:
+            msg = f"position {position} was never handed out; the last is {self.position}"
+            raise ValueError(msg)
+        await self._watchers.waiter(position)
+
+    async def load(self) -> AsyncIterator[tuple[int, Event | EngineState]]:
+        """Yield every durable event with its position; a memory keeps no snapshots."""
+        self._check_usable()
+        for position, event in enumerate(self.events, start=1):
+            yield position, event
+
+    async def recover(self) -> None:
+        """After a failed commit: go on, unless `is_writable` is False.
+
+        Raises:
+            As `Journal.recover`.
+        """
+        if self._failure is None or self._is_closed:
+            self._check_usable()
+            return
+        if not self.is_writable:
+            self._raise_failure()
+        self._failure = None
+        self._events += self._landed
+        self._landed = []
+
+    async def close(self) -> None:
+        """Commit what was handed over, held or not. Twice is harmless.
+
+        Raises:
+            As `Journal.close`.
+        """
+        if self._is_closed:
+            return
+        self._is_closed, self._is_held = True, False
+        if self._failure is None and self._queue:
+            self._commit()
+            self._raise_failure()
+
+    def hold(self) -> None:
+        """Commit nothing until `release`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Commit what was held in the next turn of the loop, and everything after it as usual."""
+        self._is_held = False
+        self._schedule()
+
+    def fail_next(self, error: JournalUnavailable | None = None, *, lands: bool = False) -> None:
+        """Let the next commit fail with `error`. With `lands` its events are found durable after `recover`."""
+        self._next_error = error or JournalUnavailable("the commit failed, as fail_next asked")
+        self._next_lands = lands
+
+    def _schedule(self) -> None:
+        if self._queue and not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._is_scheduled = False
+        if self._is_held or not self._queue:
+            return
+        group, self._queue = self._queue, []
+        self._watchers.commit_begins(self.durable + len(group))
+        error, self._next_error = self._next_error, None
+        if not self.is_writable:
+            error = error or JournalUnavailable("the journal is not writable, as is_writable says")
+        if error is None:
+            self._events += group
+            self._watchers.committed(self.durable)
+            self._schedule()
+        else:
+            self._landed = group if self._next_lands else []
+            self._failure = error
+            self._watchers.failed(self.durable, error)
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            msg = "the journal is closed; make another one with its events"
+            raise JournalError(msg)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise JournalUnavailable(*self._failure.args)
