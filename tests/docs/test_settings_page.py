@@ -15,9 +15,9 @@ from tests.docs.pages import ROOT, page, rows, sections
 FOLDERS = ("engine", "journal", "plugins", "providers", "tools")
 
 
-def _settings_classes() -> list[type]:
+def _settings_classes() -> list[type[object]]:
     """Return every public class with fields of every `settings.py`."""
-    found: list[type] = []
+    found: list[type[object]] = []
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("settings.py")):
         module = importlib.import_module("queue_runtime." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
         public = [getattr(module, name) for name in module.__all__]
@@ -25,14 +25,14 @@ def _settings_classes() -> list[type]:
     return found
 
 
-def _defaults(settings: type) -> dict[str, str]:
+def _defaults(settings: type[object]) -> dict[str, str]:
     """Return setting -> default, as the page writes it."""
     if issubclass(settings, BaseModel):
         return {
             name: _written(field.get_default(call_default_factory=True)) if not field.is_required() else "required"
             for name, field in settings.model_fields.items()
         }
-    fields = cast("dict[str, dataclasses.Field[object]]", getattr(settings, "__dataclass_fields__", {}))
+    fields = cast("dict[str, dataclasses.Field[object]]", vars(settings).get("__dataclass_fields__", {}))
     return {name: _default(field) for name, field in fields.items()}
 
 
@@ -66,7 +66,7 @@ every = pytest.mark.parametrize("settings", _settings_classes(), ids=lambda sett
 
 
 @every
-def test_every_setting_is_a_row(settings: type) -> None:
+def test_every_setting_is_a_row(settings: type[object]) -> None:
     """Each settings class has a section, with a row for each of its fields and for nothing else."""
     section = dict(sections(page("settings.md"), 2)).get(settings.__name__)
 
@@ -75,7 +75,7 @@ def test_every_setting_is_a_row(settings: type) -> None:
 
 
 @every
-def test_every_default_on_the_page_is_the_real_one(settings: type) -> None:
+def test_every_default_on_the_page_is_the_real_one(settings: type[object]) -> None:
     """The second cell of a setting's row is its default."""
     section = dict(sections(page("settings.md"), 2)).get(settings.__name__, "")
     written = dict(re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", section, re.MULTILINE))
