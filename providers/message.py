@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypedDict, Unpack
 from uuid import uuid4
 
 from queue_runtime.providers.clock import Timestamp
@@ -133,6 +133,18 @@ class SessionId(str):
         return cls("/".join((*front, entity_id)))
 
 
+class MessageFields(TypedDict, total=False):
+    """What a message may bring beside its body, as its sender writes it: see `Message`."""
+
+    message_id: str | None
+    session_id: str | None
+    correlation_id: str | None
+    content_type: str | None
+    attributes: Mapping[str, str] | None
+    time_to_live: timedelta | None
+    deduplication_id: str | None
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Message:
     """A message to send. Bare strings are accepted for the typed fields and validated here.
@@ -155,32 +167,28 @@ class Message:
     time_to_live: timedelta | None
     deduplication_id: str | None
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the fields of a value, not the collaborators of an object
-        self,
-        body: bytes,
-        message_id: str | None = None,
-        session_id: str | None = None,
-        correlation_id: str | None = None,
-        content_type: str | None = None,
-        attributes: Mapping[str, str] | None = None,
-        time_to_live: timedelta | None = None,
-        deduplication_id: str | None = None,
-    ) -> None:
+    def __init__(self, body: bytes, **fields: Unpack[MessageFields]) -> None:
+        if unknown := fields.keys() - MessageFields.__annotations__.keys():
+            msg = f"a message has no {', '.join(sorted(unknown))}"
+            raise TypeError(msg)
         if type(body) is not bytes:
             raise InvalidFormat(field="body", problem=f"must be bytes, not {type(body).__name__}: encode it first")
+        message_id, session_id = fields.get("message_id"), fields.get("session_id")
+        attributes, time_to_live = fields.get("attributes"), fields.get("time_to_live")
         if time_to_live is not None and time_to_live <= timedelta(0):
-            raise OutOfRange(field="time_to_live", problem=f"of {time_to_live.total_seconds():g} s is not above zero")
-        if deduplication_id is not None and not deduplication_id:
+            problem = f"of {time_to_live.total_seconds():g} s is not above zero"
+            raise OutOfRange(field="time_to_live", problem=problem)
+        if fields.get("deduplication_id") == "":
             raise RequiredField(field="deduplication_id")
         put = object.__setattr__
         put(self, "body", body)
         put(self, "message_id", MessageId.random() if message_id is None else MessageId(message_id))
         put(self, "session_id", None if session_id is None else SessionId(session_id))
-        put(self, "correlation_id", correlation_id)
-        put(self, "content_type", content_type)
+        put(self, "correlation_id", fields.get("correlation_id"))
+        put(self, "content_type", fields.get("content_type"))
         put(self, "attributes", _checked(attributes) if attributes else {})
         put(self, "time_to_live", time_to_live)
-        put(self, "deduplication_id", deduplication_id)
+        put(self, "deduplication_id", fields.get("deduplication_id"))
 
     @property
     def size_bytes(self) -> int:

@@ -13,7 +13,7 @@ from queue_runtime.providers.errors import (
     UnsupportedOperation,
 )
 from queue_runtime.providers.memory.broker import MemoryBroker
-from queue_runtime.providers.memory.faults import Operation
+from queue_runtime.providers.memory.faults import FaultKind, Operation
 from queue_runtime.providers.memory.queue import PROVIDER, BrokerQueue, delivery_of
 from queue_runtime.providers.memory.sessions import Session
 from queue_runtime.providers.memory.stored import Place, later
@@ -94,9 +94,9 @@ class Calls:
         if not faults.are_planned:
             return deliveries
         for delivery in deliveries:
-            if faults.next_duplicate(queue.name):
+            if faults.hits(FaultKind.DUPLICATE, Operation.RECEIVE, queue.name):
                 queue.put(delivery.message, f"{delivery.receipt.provider_id}-again", now)
-            if faults.next_lost_lock(queue.name):
+            if faults.hits(FaultKind.LOSE_LOCK, Operation.RECEIVE, queue.name):
                 stored = queue.stored[delivery.receipt.provider_id]
                 queue.locks.free(stored)
                 queue.release(stored, now)
@@ -144,7 +144,7 @@ class Calls:
             return [] if session is None else [session]
 
     def _lost_answer(self, operation: Operation, queue: QueueName) -> QueueError | None:
-        if not self.broker.faults.next_lost_answer(operation, queue):
+        if not self.broker.faults.hits(FaultKind.LOSE_ANSWER, operation, queue):
             return None
         context = ErrorContext(queue=queue, operation=operation)
         return ConnectionFailed(f"the link broke before {operation} on queue {queue!r} was answered", context=context)

@@ -12,7 +12,7 @@ from enum import Enum, StrEnum, auto
 
 from queue_runtime.providers.errors import QueueError, ServiceThrottled
 
-__all__ = ["Faults", "Operation"]
+__all__ = ["FaultKind", "Faults", "Operation"]
 
 
 class Operation(StrEnum):
@@ -29,7 +29,9 @@ class Operation(StrEnum):
     SESSION_STATE = "session state"
 
 
-class _Kind(Enum):
+class FaultKind(Enum):
+    """What goes wrong."""
+
     REFUSE = auto()
     DELAY = auto()
     DUPLICATE = auto()
@@ -39,7 +41,7 @@ class _Kind(Enum):
 
 @dataclass(slots=True)
 class _Plan:
-    kind: _Kind
+    kind: FaultKind
     operation: Operation
     queue: str | None
     left: int
@@ -59,7 +61,7 @@ class Faults:
 
         Where the port answers item by item (send, cancel, settle, renew), `times` counts items; the others succeed.
         """
-        self._add(_Plan(_Kind.REFUSE, operation, queue, times, error))
+        self._add(_Plan(FaultKind.REFUSE, operation, queue, times, error))
 
     def throttle(self, operation: Operation, retry_after_s: float, *, times: int = 1, queue: str | None = None) -> None:
         """Refuse with `ServiceThrottled`."""
@@ -67,22 +69,22 @@ class Faults:
 
     def delay(self, operation: Operation, delay_s: float, *, times: int = 1, queue: str | None = None) -> None:
         """Wait `delay_s` by the broker's clock before carrying out a call."""
-        self._add(_Plan(_Kind.DELAY, operation, queue, times, delay_s=delay_s))
+        self._add(_Plan(FaultKind.DELAY, operation, queue, times, delay_s=delay_s))
 
     def duplicate(self, *, times: int = 1, queue: str | None = None) -> None:
         """Deliver the next messages twice: a copy under another provider id follows, as after a repeated send."""
-        self._add(_Plan(_Kind.DUPLICATE, Operation.RECEIVE, queue, times))
+        self._add(_Plan(FaultKind.DUPLICATE, Operation.RECEIVE, queue, times))
 
     def lose_lock(self, *, times: int = 1, queue: str | None = None) -> None:
         """End the lock of the next delivered messages at once, though their receipts promise more."""
-        self._add(_Plan(_Kind.LOSE_LOCK, Operation.RECEIVE, queue, times))
+        self._add(_Plan(FaultKind.LOSE_LOCK, Operation.RECEIVE, queue, times))
 
     def lose_answer(self, operation: Operation, *, times: int = 1, queue: str | None = None) -> None:
         """Carry out the next items, of a send or a settlement, and answer `ConnectionFailed`.
 
         `refuse` with a `ConnectionFailed` is the other half: the same answer, and nothing was carried out.
         """
-        self._add(_Plan(_Kind.LOSE_ANSWER, operation, queue, times))
+        self._add(_Plan(FaultKind.LOSE_ANSWER, operation, queue, times))
 
     def clear(self) -> None:
         """Drop every plan."""
@@ -91,25 +93,17 @@ class Faults:
 
     def next_refusal(self, operation: Operation, queue: str) -> QueueError | None:
         """Use up one refusal. For the broker."""
-        plan = self._next(_Kind.REFUSE, operation, queue)
+        plan = self._next(FaultKind.REFUSE, operation, queue)
         return None if plan is None else plan.error
 
     def next_delay_s(self, operation: Operation, queue: str) -> float:
         """Use up one delay. For the broker."""
-        plan = self._next(_Kind.DELAY, operation, queue)
+        plan = self._next(FaultKind.DELAY, operation, queue)
         return 0.0 if plan is None else plan.delay_s
 
-    def next_duplicate(self, queue: str) -> bool:
-        """Use up one duplication. For the broker."""
-        return self._next(_Kind.DUPLICATE, Operation.RECEIVE, queue) is not None
-
-    def next_lost_lock(self, queue: str) -> bool:
-        """Use up one lock loss. For the broker."""
-        return self._next(_Kind.LOSE_LOCK, Operation.RECEIVE, queue) is not None
-
-    def next_lost_answer(self, operation: Operation, queue: str) -> bool:
-        """Use up one lost answer. For the broker."""
-        return self._next(_Kind.LOSE_ANSWER, operation, queue) is not None
+    def hits(self, kind: FaultKind, operation: Operation, queue: str) -> bool:
+        """Use up one fault of a kind that needs no more than a yes. For the broker."""
+        return self._next(kind, operation, queue) is not None
 
     @property
     def are_planned(self) -> bool:
@@ -120,7 +114,7 @@ class Faults:
         with self._lock:
             self._plans.append(plan)
 
-    def _next(self, kind: _Kind, operation: Operation, queue: str) -> _Plan | None:
+    def _next(self, kind: FaultKind, operation: Operation, queue: str) -> _Plan | None:
         if not self._plans:
             return None
         with self._lock:

@@ -43,8 +43,8 @@ class MemorySession:
     def _take(self, max_messages: int) -> list[Delivery]:
         self._calls.check_open()
         with self._calls.broker.at(self._source) as (queue, now):
-            lanes, session = _held(queue, self)
-            deliveries = queue.deliver(lanes.pop_of(session), max_messages, session.locked_until, now)
+            _, session = _held(queue, self)
+            deliveries = queue.deliver(session.pop(), max_messages, session.locked_until, now)
             return self._calls.spoil(queue, deliveries, now)
 
     async def get_state(self) -> bytes | None:

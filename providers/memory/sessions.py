@@ -37,6 +37,11 @@ class Session(Group):
         hidden_from = min((s.sequence for s in self.out.values() if s.place is Place.HIDDEN), default=NEVER)
         return head if head is not None and head.sequence < hidden_from else None
 
+    def pop(self) -> Iterator[Stored]:
+        """Yield the free messages, in order, taking each out."""
+        while self.free_head is not None:
+            yield self.take_head()
+
 
 class SessionLanes:
     """A queue with sessions: lanes with an owner each."""
@@ -55,11 +60,6 @@ class SessionLanes:
     def pop(self) -> Iterator[Stored]:
         """Yield nothing: messages are received by the holder of their session only."""
         return iter(())
-
-    def pop_of(self, session: Session) -> Iterator[Stored]:
-        """Yield the session's free messages, in order."""
-        while session.free_head is not None:
-            yield session.take_head()
 
     def give_back(self, stored: Stored) -> None:
         """Put the message back to its place in the session."""
