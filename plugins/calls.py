@@ -46,7 +46,9 @@ class HookCalls:
             try:
                 answer = call(info)
             except Exception as error:
-                error.add_note(f"raised by {hook} of plugin {plugin}")
+                note = f"raised by {hook} of plugin {plugin}"
+                if note not in getattr(error, "__notes__", ()):  # a plugin may raise one and the same object again
+                    error.add_note(note)
                 raise
             if answer is not None:
                 return _checked(plugin, hook, answer, expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -100,5 +100,13 @@ class Context(Protocol):
         """Have a message sent if, and only if, this attempt completes; returns its id.
 
         It is journaled with the completion and sent before the incoming message is settled. A mapping is sent as JSON.
+        """
+        ...
+
+    def run(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Await `coroutine` on the engine's loop and return its result: how a plain function uses `step` and `send`.
+
+        Only from the thread of a handler that is a plain function; on the loop itself it would wait for itself. What
+        the coroutine raises comes out here.
         """
         ...

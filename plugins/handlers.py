@@ -32,7 +32,7 @@ class RouteOptions:
 
     timeout_s: float | None = None
     max_attempts: int | None = None
-    session_failure: SessionFailure = "skip"
+    session_failure: SessionFailure | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_s is not None and not (math.isfinite(self.timeout_s) and self.timeout_s > 0):
@@ -41,7 +41,7 @@ class RouteOptions:
         if self.max_attempts is not None and self.max_attempts < 1:
             msg = f"max_attempts is {self.max_attempts!r}; it must be 1 or more, or None"
             raise PluginError(msg)
-        if self.session_failure not in get_args(SessionFailure):
+        if self.session_failure is not None and self.session_failure not in get_args(SessionFailure):
             msg = f"session_failure is {self.session_failure!r}; it must be 'skip', 'block' or 'park'"
             raise PluginError(msg)
 

@@ -39,6 +39,8 @@ PROJECT = "queue_runtime"
 """What every hook's name begins with, and the name under which pluggy keeps its marks."""
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function as the hook that it is named after."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 
 

@@ -64,7 +64,7 @@ def decoder_for(annotation: Any) -> Decoder:  # noqa: ANN401  an annotation may 
     """Choose how bodies become values of `annotation`.
 
     `bytes` are handed on as they are, `str` is UTF-8, `dict` a JSON object. A `msgspec.Struct` is decoded by msgspec,
-    everything else - dataclass, pydantic model, `TypedDict`, list, union - by pydantic in its default mode, so fields
+    everything else - dataclass, pydantic model, list, union - by pydantic in its default mode, so fields
     that the type does not name are ignored. The libraries are imported when a handler asks for them.
 
     Raises:

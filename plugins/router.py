@@ -49,7 +49,7 @@ class Router:
         *patterns: str,
         timeout_s: float | None = None,
         max_attempts: int | None = None,
-        session_failure: SessionFailure = "skip",
+        session_failure: SessionFailure | None = None,
     ) -> Callable[[_F], _F]:
         """Register the decorated function for events that match one of `patterns`, and return it unchanged.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from queue_runtime.plugins import Context, GitHub, Router
+from queue_runtime.plugins import Context, GitHub, Router, ValidationFailure
 
 router = Router()
 plugins = [GitHub(strategy="branch"), router]
@@ -43,7 +43,8 @@ async def check_body(event: dict[str, object], ctx: Context) -> None:
             if "doc" not in (body or "").lower():
                 await ctx.send("docs", {"number": number, "problem": "the description does not mention documentation"})
         case _:
-            ctx.logger.warning("a pull request without number and body")
+            msg = "the webhook has no pull request with a number and a body; is it one of another event?"
+            raise ValidationFailure(msg)
 
 
 def is_documentation(path: str) -> bool:
