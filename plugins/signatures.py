@@ -24,6 +24,9 @@ def handler_of(function: Callable[..., object], options: RouteOptions) -> Handle
     Raises:
         PluginError: the signature is none that can be served; names the handler, the fault and what to write.
     """
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        msg = f"{function!r} is no function or method, and cannot be a handler; write def or async def"
+        raise PluginError(msg)
     route = f"{function.__module__}.{function.__qualname__}"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         msg = f"handler {route} is a generator, and nobody would run it to its end: use return or await, not yield"
@@ -38,7 +41,13 @@ def handler_of(function: Callable[..., object], options: RouteOptions) -> Handle
         return Handler(route, call_async, is_async=True, options=options)
 
     def call(ctx: Context) -> object:
-        return function(*arguments(ctx))
+        result = function(*arguments(ctx))
+        if inspect.iscoroutine(result):
+            # A plain wrapper around an async function: taken as a result, the handler would be done without having run.
+            result.close()
+            msg = f"handler {route} returned a coroutine that nobody awaits; make its decorator's wrapper async def"
+            raise PluginError(msg)
+        return result
 
     return Handler(route, call, is_async=False, options=options)
 

@@ -1,6 +1,7 @@
 import inspect
 import logging
 import timeit
+from types import ModuleType
 from typing import get_args
 
 import pytest
@@ -168,7 +169,7 @@ def test_an_empty_idempotency_key_is_refused() -> None:
 def test_a_judge_that_fails_does_not_hide_the_error_that_it_judges(wrong: object) -> None:
     """A plugin that raises, or answers wrongly, is counted and passed over: the next verdict counts."""
     verdict = ErrorVerdict(transient=False)
-    plugins = Plugins([Answers(verdict), Answers(wrong)])
+    plugins = Plugins([Answers(verdict), Answers(wrong), Answers(None)])
 
     assert plugins.classify(ERROR) == verdict
     assert plugins.failures == {("Answers-2", "queue_runtime_classify_error"): 1}
@@ -256,6 +257,23 @@ def test_tryfirst_and_trylast_move_a_plugin() -> None:
     Plugins([First(), Hears(heard, "middle"), Last()]).notify_engine_stopped(STOPPED)
 
     assert heard == ["first", "middle", "last"]
+
+
+@pytest.mark.parametrize("what", get_args(manager.Observation))
+def test_each_notification_reaches_its_own_hook(what: str) -> None:
+    """A plugin that observes one thing hears of that thing, with the info that the engine gave, and of no other."""
+    told: list[object] = []
+    module = ModuleType("observer")
+
+    def observe(info: object) -> None:
+        told.append(info)
+
+    vars(module)["observe"] = hookimpl(specname=f"queue_runtime_{what}")(observe)
+    plugins = Plugins([module])
+    for other in get_args(manager.Observation):
+        getattr(plugins, f"notify_{other}")(f"info of {other}")
+
+    assert told == [f"info of {what}"]
 
 
 def test_only_what_somebody_observes_needs_an_info() -> None:

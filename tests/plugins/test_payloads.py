@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -206,6 +207,31 @@ def test_a_bound_method_can_be_a_handler() -> None:
     handler = handler_of(Bot().handle, RouteOptions())
 
     assert handler.call(context_of({"number": 17})) == 17
+
+
+def test_an_async_handler_behind_a_plain_wrapper_is_not_taken_for_done() -> None:
+    """A coroutine that nobody awaits is an error: the message would be completed without having been handled."""
+    ran: list[Pull] = []
+
+    async def review(event: Pull) -> None:
+        ran.append(event)
+
+    @functools.wraps(review)
+    def wrapper(event: Pull) -> object:
+        return review(event)
+
+    handler = handler_of(wrapper, RouteOptions())
+
+    with pytest.raises(PluginError, match="make its decorator's wrapper async def"):
+        handler.call(context_of({"number": 17}))
+    assert not ran
+
+
+@pytest.mark.parametrize("candidate", [functools.partial(print, 1), Pull, staticmethod(len)])
+def test_what_is_no_function_is_no_handler(candidate: Callable[..., object]) -> None:
+    """Whether it is async, and what it is called, can be read from functions and methods alone."""
+    with pytest.raises(PluginError, match="is no function or method"):
+        handler_of(candidate, RouteOptions())
 
 
 async def test_a_body_that_does_not_fit_fails_the_attempt_and_names_the_handler() -> None:
