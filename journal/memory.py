@@ -28,7 +28,7 @@ class MemoryJournal:
         self._is_held = not auto_commit
         self._is_scheduled = False
         self._is_closed = False
-        self._failure: JournalUnavailable | None = None
+        self._failure: str | None = None
         self._next_error: JournalUnavailable | None = None
         self._next_lands = False
         self._landed: list[Event] = []
@@ -60,7 +60,8 @@ class MemoryJournal:
         for event in events:
             CODEC.encode(event)  # refuses what a disk would
         self._queue += events
-        self._schedule()
+        if not self._is_held:
+            self.release()
         return self.position
 
     def on_commit(self, callback: CommitCallback) -> None:
@@ -97,7 +98,7 @@ class MemoryJournal:
             self._check_usable()
             return
         if not self.is_writable:
-            self._raise_failure()
+            raise JournalUnavailable(self._failure)
         self._failure = None
         self._events += self._landed
         self._landed = []
@@ -113,7 +114,8 @@ class MemoryJournal:
         self._is_closed, self._is_held = True, False
         if self._failure is None and self._queue:
             self._commit()
-            self._raise_failure()
+            if self._failure is not None:
+                raise JournalUnavailable(self._failure)
 
     def hold(self) -> None:
         """Commit nothing until `release`."""
@@ -122,17 +124,14 @@ class MemoryJournal:
     def release(self) -> None:
         """Commit what was held in the next turn of the loop, and everything after it as usual."""
         self._is_held = False
-        self._schedule()
+        if self._queue and not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
 
     def fail_next(self, error: JournalUnavailable | None = None, *, lands: bool = False) -> None:
         """Let the next commit fail with `error`. With `lands` its events are found durable after `recover`."""
         self._next_error = error or JournalUnavailable("the commit failed, as fail_next asked")
         self._next_lands = lands
-
-    def _schedule(self) -> None:
-        if self._queue and not self._is_scheduled:
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._commit)
 
     def _commit(self) -> None:
         self._is_scheduled = False
@@ -146,18 +145,14 @@ class MemoryJournal:
         if error is None:
             self._events += group
             self._watchers.committed(self.durable)
-            self._schedule()
         else:
             self._landed = group if self._next_lands else []
-            self._failure = error
+            self._failure = str(error)
             self._watchers.failed(self.durable, error)
 
     def _check_usable(self) -> None:
         if self._is_closed:
             msg = "the journal is closed; make another one with its events"
             raise JournalError(msg)
-        self._raise_failure()
-
-    def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise JournalUnavailable(*self._failure.args)
+            raise JournalUnavailable(self._failure)

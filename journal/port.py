@@ -31,6 +31,7 @@ class Journal(Protocol):
 
         Raises:
             JournalUnavailable: an earlier commit failed; nothing is taken until `recover` has succeeded.
+            EventRefused: an event cannot be stored: a wrong type, too large.
             JournalError: it is closed.
         """
         ...
@@ -38,7 +39,8 @@ class Journal(Protocol):
     def on_commit(self, callback: Callable[[int, BaseException | None], None]) -> None:
         """Have `callback(durable, error)` called on the loop after every commit; after a failure with the error.
 
-        After a failure every position beyond `durable` is gone for good and will be given out again.
+        It runs before those who `wait` go on; what it raises goes to the loop's exception handler and stops nothing.
+        After a failure every position beyond `durable` is gone, and will be given out again after `recover`.
         """
         ...
 
@@ -46,6 +48,7 @@ class Journal(Protocol):
         """Return when `position` is durable. Cancelling one waiter disturbs no other.
 
         Raises:
+            ValueError: no such position was handed out.
             JournalUnavailable: the commit that carried it failed.
         """
         ...
@@ -61,11 +64,17 @@ class Journal(Protocol):
     async def recover(self) -> None:
         """After a failed commit: reopen, and check that what was durable still is. May be called again and again.
 
+        In rare cases the commit that failed is on disk after all; then `durable` has grown. `load` tells: fold again.
+
         Raises:
             JournalUnavailable: it still cannot be written.
         """
         ...
 
     async def close(self) -> None:
-        """Commit what was handed over, and free the lock. Twice is harmless."""
+        """Commit what was handed over, and free the lock. Twice is harmless.
+
+        Raises:
+            JournalUnavailable: what was handed over could not be committed; the lock is free nevertheless.
+        """
         ...
