@@ -42,7 +42,6 @@ test: lint types imports unit coverage ## Everything that must hold before a com
 lint: $(VENV)/.dev ## Style, format and docstrings.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate --quiet engine journal plugins providers tools
 
 types: $(VENV)/.dev ## Strict types.
 	$(BIN)/basedpyright
