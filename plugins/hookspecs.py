@@ -65,8 +65,8 @@ def queue_runtime_handler(info: DeliveryInfo) -> Handler | None:
 def queue_runtime_session_id(info: DeliveryInfo) -> str | None:
     """Name the ordered group that this message belongs to.
 
-    Called once for a message, when it is first handed over. The answer must depend on the message alone: it is
-    journaled, and a redelivery asks again. It replaces the session id that the message carries, on brokers without
+    Called for every hand-over; the answer must depend on the message alone, or a redelivery would change its order.
+    The first one is journaled and stands. It replaces the session id that the message carries, on brokers without
     sessions of their own; where the broker holds the order, its session id stands. If it raises, the attempt fails with
     that error.
 
@@ -80,7 +80,7 @@ def queue_runtime_session_id(info: DeliveryInfo) -> str | None:
 def queue_runtime_idempotency_key(info: DeliveryInfo) -> str | None:
     """Name the work that this message asks for: of two messages with one key and one body, one is run.
 
-    Called once for every hand-over; the answer must depend on the message alone. The engine puts the queue's name in
+    Called for every hand-over; the answer must depend on the message alone. The engine puts the queue's name in
     front of it. If it raises, the attempt fails with that error.
 
     Returns:

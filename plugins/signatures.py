@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from queue_runtime.plugins.context import Context
 from queue_runtime.plugins.errors import InvalidMessage, PluginError
@@ -12,6 +13,8 @@ from queue_runtime.plugins.handlers import Handler, RouteOptions
 from queue_runtime.plugins.payloads import Decoder, decoder_for
 
 __all__ = ["handler_of"]
+
+_Arguments: TypeAlias = Callable[[Context], tuple[object, ...]]
 
 _SHAPES = "write (event: T, ctx: Context), (event: T) or (ctx: Context)"
 
@@ -33,13 +36,18 @@ def handler_of(function: Callable[..., object], options: RouteOptions) -> Handle
         raise PluginError(msg)
     arguments = _arguments(route, function)
     if inspect.iscoroutinefunction(function):
-        run: Callable[..., Awaitable[object]] = function
+        return Handler(route, _on_the_loop(function, arguments), is_async=True, options=options)
+    return Handler(route, _in_a_thread(route, function, arguments), is_async=False, options=options)
 
-        async def call_async(ctx: Context) -> object:
-            return await run(*arguments(ctx))
 
-        return Handler(route, call_async, is_async=True, options=options)
+def _on_the_loop(function: Callable[..., Awaitable[object]], arguments: _Arguments) -> Callable[[Context], object]:
+    async def call(ctx: Context) -> object:
+        return await function(*arguments(ctx))
 
+    return call
+
+
+def _in_a_thread(route: str, function: Callable[..., object], arguments: _Arguments) -> Callable[[Context], object]:
     def call(ctx: Context) -> object:
         result = function(*arguments(ctx))
         if inspect.iscoroutine(result):
@@ -49,10 +57,10 @@ def handler_of(function: Callable[..., object], options: RouteOptions) -> Handle
             raise PluginError(msg)
         return result
 
-    return Handler(route, call, is_async=False, options=options)
+    return call
 
 
-def _arguments(route: str, function: Callable[..., object]) -> Callable[[Context], tuple[object, ...]]:
+def _arguments(route: str, function: Callable[..., object]) -> _Arguments:
     match _annotations(route, function):
         case [one] if one is Context:
             return lambda ctx: (ctx,)
