@@ -1,0 +1,139 @@
+"""What a provider brings to the conformance suite, and what the suite's tests hold it with."""
+
+# ruff: noqa: S101 - the suite asserts
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from queue_runtime.providers.errors import QueueError, SessionLockLost
+from queue_runtime.providers.message import Delivery, Message, QueueName, Receipt, SessionId
+from queue_runtime.providers.port import (
+    Address,
+    Capabilities,
+    HeldSession,
+    Provider,
+    Sent,
+    SettleKind,
+    Settlement,
+)
+
+__all__ = ["Desk", "Harness", "QueueRules"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """What a test needs of a queue. A harness makes one that keeps them, of whichever kind it is for."""
+
+    max_deliveries: int = 10
+
+
+class Harness(Protocol):
+    """A broker under test, through one provider. One object a test; `patience_s`: how long what was sent may take."""
+
+    patience_s: float
+
+    async def open(self) -> Provider:
+        """Return a new provider to the harness's broker, opened. The suite closes it."""
+        ...
+
+    async def make_queue(self, rules: QueueRules) -> QueueName:
+        """Make an empty queue that no other test uses."""
+        ...
+
+    async def pass_time(self, seconds: float) -> None:
+        """Return when the broker's clock has moved by `seconds`: at once where the clock is the test's."""
+        ...
+
+
+class Desk:
+    """A queue in the hands of one consumer. Every message is of a session, so that the tests are the same everywhere.
+
+    Where the queue has native sessions it holds one of them at a time, and accepts it again after its lock was lost.
+    """
+
+    def __init__(self, harness: Harness, provider: Provider, queue: QueueName, capabilities: Capabilities) -> None:
+        self.harness = harness
+        self.provider = provider
+        self.queue = queue
+        self.capabilities = capabilities
+        self.source = Address(queue)
+        self.dead_letters = Address(queue, dead_letters=True)
+        self.session: HeldSession | None = None
+
+    async def send(self, *messages: Message) -> list[Sent]:
+        """Send, and have every message accepted."""
+        answers = await self.provider.send(self.queue, messages)
+        refused = [answer for answer in answers if isinstance(answer, QueueError)]
+        assert not refused, refused
+        return [answer for answer in answers if isinstance(answer, Sent)]
+
+    async def receive(self, max_messages: int = 1, wait_s: float | None = None) -> list[Delivery]:
+        """Receive what there is, within the harness's patience; in a native session, through its lock."""
+        wait_s = self.harness.patience_s if wait_s is None else wait_s
+        if not self.capabilities.native_sessions:
+            return await self.provider.receive(self.source, max_messages, wait_s)
+        for _ in range(2):
+            self.session = self.session or await self.provider.accept_session(self.queue, A, wait_s)
+            assert self.session is not None, "a session that is named is granted, or refused with SessionLocked"
+            try:
+                return await self.session.receive(max_messages, wait_s)
+            except SessionLockLost:
+                self.session = None
+        return []
+
+    async def one(self) -> Delivery:
+        """Receive one message that is there."""
+        (delivery,) = await self.receive()
+        return delivery
+
+    async def several(self, count: int) -> list[Delivery]:
+        """Receive `count` messages that are there, in as many calls as the broker needs."""
+        deliveries: list[Delivery] = []
+        while len(deliveries) < count and (more := await self.receive(count - len(deliveries))):
+            deliveries += more
+        return deliveries
+
+    async def nothing(self) -> None:
+        """Find that nothing can be received."""
+        assert await self.receive(wait_s=0) == []
+
+    async def settle(self, kind: SettleKind, *deliveries: Delivery) -> list[QueueError | None]:
+        """Settle deliveries of the queue itself."""
+        return await self.provider.settle(self.source, [Settlement(kind, d.receipt) for d in deliveries])
+
+    async def complete(self, *deliveries: Delivery) -> None:
+        """Complete, and have every delivery accepted."""
+        assert await self.settle(SettleKind.COMPLETE, *deliveries) == [None] * len(deliveries)
+
+    async def abandon(self, *deliveries: Delivery) -> None:
+        """Abandon, and have every delivery accepted."""
+        assert await self.settle(SettleKind.ABANDON, *deliveries) == [None] * len(deliveries)
+
+    async def buried(self, max_messages: int = 10) -> list[Delivery]:
+        """Receive dead letters."""
+        return await self.provider.receive(self.dead_letters, max_messages, self.harness.patience_s)
+
+    async def renew(self, *receipts: Receipt) -> Sequence[object]:
+        """Renew locks."""
+        return await self.provider.renew(self.source, receipts)
+
+    async def lapse(self) -> None:
+        """Let the locks that were taken now end."""
+        await self.harness.pass_time(self.capabilities.lock_s * 1.05)
+
+
+A = SessionId("octo/repo/pull/17")
+B = SessionId("octo/repo/pull/18")
+
+
+def message(body: bytes = b"body", message_id: str | None = None, session_id: str = A) -> Message:
+    """Make a message of session `A`."""
+    return Message(body, message_id=message_id, session_id=session_id)
+
+
+def complete(delivery: Delivery) -> Settlement:
+    """Make the settlement that completes a delivery."""
+    return Settlement(SettleKind.COMPLETE, delivery.receipt)
