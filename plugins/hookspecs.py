@@ -65,10 +65,9 @@ def queue_runtime_handler(info: DeliveryInfo) -> Handler | None:
 def queue_runtime_session_id(info: DeliveryInfo) -> str | None:
     """Name the ordered group that this message belongs to.
 
-    Called for every hand-over; the answer must depend on the message alone, or a redelivery would change its order.
-    The first one is journaled and stands. It replaces the session id that the message carries, on brokers without
-    sessions of their own; where the broker holds the order, its session id stands. If it raises, the attempt fails with
-    that error.
+    Called for every hand-over; the answer must depend on the message alone. It replaces the session id that the message
+    carries, on brokers without sessions of their own; where the broker holds the order, its session id stands. If it
+    raises, the attempt fails with that error.
 
     Returns:
         1 to 128 printable ASCII characters; or None to leave the session id as it came. Without one the message runs
