@@ -1,0 +1,41 @@
+"""How a provider is found by its name: through the entry point group, ours and others' alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TypeAlias, cast
+
+from queue_runtime.providers.errors import UnsupportedProvider
+from queue_runtime.providers.port import Provider
+from queue_runtime.providers.settings import ProviderSettings
+
+__all__ = ["GROUP", "ProviderFactory", "provider_from_settings", "provider_names"]
+
+GROUP = "queue_runtime.providers"
+
+ProviderFactory: TypeAlias = Callable[[ProviderSettings], Provider]
+"""What an entry point of the group names. It connects to nothing: the provider's `open` does."""
+
+
+def provider_names() -> tuple[str, ...]:
+    """Return the names under which providers are registered in this environment, sorted."""
+    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+
+
+def provider_from_settings(settings: ProviderSettings) -> Provider:
+    """Make the provider that the settings name, unopened.
+
+    Raises:
+        UnsupportedProvider: nobody registered that name, or its packages are not installed. The operator's fault.
+    """
+    name = settings.provider
+    found = next(iter(entry_points(group=GROUP, name=name)), None)
+    if found is None:
+        raise UnsupportedProvider(name, problem=f"is not known here: use one of {', '.join(provider_names())}")
+    try:
+        factory = cast("ProviderFactory", found.load())
+        return factory(settings)
+    except ImportError as error:
+        packages = f"queue-runtime[{name}]" if found.extras else f"the packages it needs ({error.name})"
+        raise UnsupportedProvider(name, problem=f"cannot be imported: pip install {packages}") from error
