@@ -1,5 +1,6 @@
 """What is installed: `queue_runtime/...`, all of it, and nothing else."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -7,10 +8,16 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.source import FOLDERS, ROOT, name_of, python_files
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
+ENTRY_POINTS: dict[str, dict[str, str]] = {
+    "scripts": PYPROJECT["project"]["scripts"],
+    **PYPROJECT["project"]["entry-points"],
+}
 
 
 def _packages() -> dict[str, str]:
@@ -41,6 +48,14 @@ def test_checkers_see_every_folder_under_its_installed_name() -> None:
     links = {path.name: path.readlink() for path in (ROOT / "typings" / "queue_runtime").iterdir()}
 
     assert links == {folder: Path("..", "..", folder) for folder in FOLDERS}
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, names in ENTRY_POINTS.items() for name in names])
+def test_every_entry_point_leads_to_something_that_can_be_called(group: str, name: str) -> None:
+    """Each script and each provider that the distribution registers exists."""
+    module, _, attribute = ENTRY_POINTS[group][name].partition(" ")[0].partition(":")
+
+    assert callable(getattr(importlib.import_module(module), attribute))
 
 
 def test_dependencies_have_lower_bounds_only() -> None:
