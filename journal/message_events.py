@@ -24,6 +24,7 @@ class LapseReason(StrEnum):
     RESTART = "restart"  # a restarted engine cannot prove that it still holds it
     LANE = "lane"  # an earlier message of its session lapsed
     BACK_OFF = "back off"  # the next attempt is too far away to keep the lock
+    UNHANDLED = "unhandled"  # no plugin handles it here
     BACK_PRESSURE = "back pressure"  # more was delivered than may wait here
     DRAIN = "drain"  # the engine is stopping
     OPERATOR = "operator"  # an operator released it

@@ -1,0 +1,253 @@
+"""The engine: puts the parts together, and takes them through start, run, drain and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import Self
+
+from queue_runtime.engine.control import Control
+from queue_runtime.engine.core import load
+from queue_runtime.engine.parts import Parts
+from queue_runtime.engine.recovery import recover
+from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.engine.status import EngineStatus, status_of
+from queue_runtime.journal.log import SqliteJournal
+from queue_runtime.journal.port import Journal
+from queue_runtime.journal.settings import JournalSettings
+from queue_runtime.plugins import EngineStartedInfo, EngineStoppedInfo, Plugins
+from queue_runtime.plugins import load as load_plugins
+from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
+from queue_runtime.providers.message import QueueName
+from queue_runtime.providers.port import Capabilities, Provider
+from queue_runtime.providers.registry import provider_from_settings
+from queue_runtime.providers.settings import ProviderSettings
+
+__all__ = ["Engine"]
+
+logger = logging.getLogger("queue_runtime.engine")
+
+
+class Engine:
+    """Processes messages of one provider's queues, over one journal, in the bot's own event loop.
+
+    Use it as an async context manager: entering recovers the journal, leaving drains and journals the stop. Between the
+    two, `run` receives until it is told to stop. Not for two loops, and not to be entered twice.
+
+    Args:
+        settings: how it works; `settings.queues` names the queues.
+        provider: where messages come from; opened and closed by the engine.
+        journal: an open journal, which stays its opener's to close. One engine a journal.
+        plugins: handlers, session strategies, observers; see `plugins.hookspecs`.
+        clock: for tests.
+
+    Raises:
+        PluginError: a plugin cannot be used as it is written.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        provider: Provider,
+        journal: Journal,
+        plugins: Sequence[object],
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._provider = provider
+        self._journal = journal
+        self._plugins = Plugins(plugins)
+        self._clock = clock if clock is not None else SystemClock()
+        self._queues = tuple(QueueName(queue) for queue in settings.queues)
+        self._stop_asked = asyncio.Event()
+        self._abort_asked = asyncio.Event()
+        self._parts: Parts | None = None
+        self._control: Control | None = None
+        self._is_stopped = False
+
+    @classmethod
+    @asynccontextmanager
+    async def from_settings(
+        cls,
+        *,
+        plugins: Sequence[object] = (),
+        engine: EngineSettings | None = None,
+        provider: ProviderSettings | None = None,
+    ) -> AsyncGenerator[Self]:
+        """Open journal and provider as settings say, and yield a started engine over them.
+
+        Args:
+            plugins: beside those that the settings name.
+            engine: instead of the environment's.
+            provider: instead of the environment's.
+
+        Raises:
+            ValidationError: a setting is out of its range; nothing was opened.
+            ConfigurationError: the provider is unknown or cannot be made.
+            JournalOwned: another process has the journal open.
+            QueueNotFound: a queue does not exist.
+        """
+        engine = engine if engine is not None else EngineSettings()
+        provider = provider if provider is not None else ProviderSettings.model_validate({})
+        if not engine.queues and provider.queue_name:
+            engine = engine.model_copy(update={"queues": (provider.queue_name,)})
+        made = provider_from_settings(provider)
+        journal = await SqliteJournal.open(engine.journal, JournalSettings(synchronous=engine.synchronous))
+        try:
+            async with cls(engine, made, journal, [*load_plugins(engine.plugins), *plugins]) as started:
+                yield started
+        finally:
+            await journal.close()
+
+    async def __aenter__(self) -> Self:
+        """Connect, recover the journal, and have everything performed that it says is owed.
+
+        Raises:
+            QueueNotFound: a queue does not exist.
+            JournalError: the journal cannot be read or written.
+            QueueError: the provider cannot be reached.
+        """
+        await self._provider.open()
+        try:
+            await self._start()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        capabilities: dict[str, Capabilities] = {}
+        for queue in self._queues:
+            capabilities[queue] = await self._provider.capabilities(queue)
+        parts = self._parts = Parts(self._settings, self._provider, self._journal, self._plugins, self._clock)
+        survive = {queue: able.receipts_survive_restart for queue, able in capabilities.items()}
+        recovered = await recover(parts.core, self._settings, survive)
+        if recovered.after_crash:
+            logger.warning("the run before this one crashed; %d live messages were recovered", recovered.live)
+        parts.start({queue for queue, able in capabilities.items() if able.native_sessions})
+        if isinstance(self._journal, SqliteJournal):
+            self._control = Control(parts.core, self._settings.journal)
+            await self._control.start()
+        if self._plugins.observes("engine_started"):
+            now = Timestamp(self._clock.now())
+            queues = tuple(str(queue) for queue in self._queues)
+            self._plugins.notify_engine_started(
+                EngineStartedInfo(run_id=parts.core.run_id, queues=queues, after_crash=recovered.after_crash, at=now)
+            )
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Drain, unless that was done; stop at once if the block raised."""
+        if kind is None:
+            await self.drain()
+        await self.stop()
+
+    async def run(self, *, handle_signals: bool = True) -> None:
+        """Receive and process until `drain` or `stop` is called, or a signal asks for it.
+
+        Args:
+            handle_signals: SIGTERM and SIGINT drain, a second one stops at once. Pass False where the signals belong to
+                the program that embeds the engine, and outside of the main thread.
+
+        Cancelling it stops at once, as the second signal does: nothing is lost, attempts that ran count as crashed.
+        """
+        with self._signals() if handle_signals else nullcontext():
+            self._running().receive(self._queues)
+            await self._stop_asked.wait()
+            await self._until_aborted(self.drain())
+
+    async def _until_aborted(self, drain: Coroutine[object, object, None]) -> None:
+        """Drain, but leave it at the second signal."""
+        draining = asyncio.ensure_future(drain)
+        aborted = asyncio.ensure_future(self._abort_asked.wait())
+        try:
+            await asyncio.wait((draining, aborted), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            aborted.cancel()
+            if not draining.done():
+                draining.cancel()
+        if not draining.cancelled() and draining.done():
+            draining.result()
+        else:
+            await self.stop()
+
+    def _running(self) -> Parts:
+        if self._parts is None:
+            msg = "the engine is not started: use it as `async with Engine(...) as engine`"
+            raise RuntimeError(msg)
+        return self._parts
+
+    @contextmanager
+    def _signals(self) -> Generator[None]:
+        """Drain at the first signal, stop at the second."""
+        loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            if self._stop_asked.is_set():
+                logger.warning("second signal: stopping at once")
+                self._abort_asked.set()
+            self._stop_asked.set()
+
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, asked)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    async def drain(self, deadline_s: float | None = None) -> None:
+        """Stop receiving, finish what runs, hand the rest back uncharged, and journal the stop. Twice is harmless.
+
+        Args:
+            deadline_s: time that running handlers are given, the setting `drain_s` unless given; then they are
+                cancelled and released. A handler that does not end when it is cancelled is waited for.
+        """
+        self._stop_asked.set()
+        if self._is_stopped or self._parts is None:
+            return
+        await self._parts.drain(self._settings.drain_s if deadline_s is None else deadline_s)
+        if self._settings.debug_fold:
+            await self._compare_with_fold()
+        await self._parts.journal_stop("drained")
+        self._is_stopped = True
+        if self._plugins.observes("engine_stopped"):
+            now = Timestamp(self._clock.now())
+            self._plugins.notify_engine_stopped(
+                EngineStoppedInfo(run_id=self._parts.core.run_id, why="drained", at=now)
+            )
+
+    async def stop(self) -> None:
+        """Stop at once. Attempts that run are cancelled and not waited for: the next start counts them as crashed."""
+        self._stop_asked.set()
+        self._is_stopped = True
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._control is not None:
+            await self._control.stop()
+            self._control = None
+        if self._parts is not None:
+            await self._parts.close()
+            self._parts = None
+        await self._provider.close()
+
+    def status(self) -> EngineStatus:
+        """Look at the engine: is it ready, what is in flight, what is parked or open.
+
+        Raises:
+            RuntimeError: it is not started, or stopped.
+        """
+        return status_of(self._running().core)
+
+    async def _compare_with_fold(self) -> None:
+        """The debug setting: live state has to be what the journal says."""
+        core = self._running().core
+        await self._journal.wait(core.state.position)
+        folded = await load(self._journal)
+        if folded != core.state:
+            msg = f"the live state at position {core.state.position} is not the fold of the journal; please report this"
+            raise AssertionError(msg)

@@ -1,0 +1,124 @@
+"""Takes deliveries in: who they are, where they belong, and what the core is to make of them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+
+from queue_runtime.engine.core import Core
+from queue_runtime.engine.inputs import Delivered, HandBack
+from queue_runtime.engine.lanes import LaneKey
+from queue_runtime.engine.routing import Routing
+from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.journal.events import LapseReason, Received
+from queue_runtime.journal.state import SettledKey
+from queue_runtime.plugins import DeliveryInfo, Plugins
+from queue_runtime.providers.message import Delivery
+
+__all__ = ["Intake", "default_key"]
+
+logger = logging.getLogger("queue_runtime.engine")
+
+
+class Intake:
+    """Journals deliveries. Used on the engine's loop."""
+
+    def __init__(self, core: Core, routing: Routing, plugins: Plugins, settings: EngineSettings) -> None:
+        self._core = core
+        self._routing = routing
+        self._plugins = plugins
+        self._settings = settings
+        self._delay_us = round(settings.lane_release_delay_s * 1_000_000)
+
+    def accept(self, deliveries: Sequence[Delivery], *, is_session: bool = False) -> None:
+        """Journal what was handed over and start what may start; returns at once.
+
+        Args:
+            deliveries: in the broker's order.
+            is_session: they came through a session of the broker, whose id stands whatever a plugin says.
+        """
+        lanes: set[LaneKey] = set()
+        for delivery in deliveries:
+            lane = self._accept(delivery, is_session=is_session)
+            if lane is not None:
+                lanes.add(lane)
+        for lane in lanes:
+            self._trim(lane)
+        self._core.pump()
+
+    def _accept(self, delivery: Delivery, *, is_session: bool) -> LaneKey | None:
+        session_id: str | None = delivery.message.session_id
+        name: str | None = None
+        refusal: Exception | None = None
+        info = DeliveryInfo(delivery)
+        try:
+            name = self._plugins.idempotency_key(info)
+            if not is_session:
+                session_id = self._plugins.session_id(info) or session_id
+        except Exception as error:  # noqa: BLE001 - a hook's error fails the attempt; the message is journaled all the same
+            refusal = error
+        now = self._core.now()
+        digest = hashlib.sha256(delivery.message.body).digest()
+        key = f"{delivery.queue}/{name}" if name is not None else default_key(delivery)
+        key = self._variant(key, digest)
+        received = _received(delivery, key, session_id, digest, now)
+        known = self._core.state.settled.get(key)
+        if known is not None and known.at < now - self._core.state.window_us:
+            known = None
+        self._routing.remember(key, delivery, refusal)
+        self._core.submit(key, Delivered(received, known))
+        return None if session_id is None else (str(delivery.queue), str(session_id))
+
+    def _variant(self, key: str, digest: bytes) -> str:
+        """A key that comes with another body is another message: it is run, and somebody is told."""
+        message = self._core.state.messages.get(key)
+        known: SettledKey | Received | None = self._core.state.settled.get(key)
+        if message is not None and isinstance(message.origin, Received):
+            known = message.origin
+        if known is None or known.body_digest in {digest, b""}:
+            return key
+        logger.warning("idempotency key %s came again with another body: it is run as a message of its own", key)
+        return f"{key}~{digest.hex()[:16]}"
+
+    def _trim(self, lane: LaneKey) -> None:
+        """Hand back the tail of a session that has more waiting here than it may, so that it does not stop others."""
+        excess = self._core.lanes.depth(lane) - self._settings.max_lane
+        if excess <= 0:
+            return
+        for message in reversed(self._core.lanes.lane(lane)[-excess:]):
+            self._core.submit(message.key, HandBack(self._core.now(), LapseReason.BACK_PRESSURE, self._delay_us))
+
+
+def default_key(delivery: Delivery) -> str:
+    """The queue and the sender's message id; of a redriven copy, those of the original and which redrive it is."""
+    return f"{delivery.queue}/{delivery.message.message_id}"
+
+
+def _received(delivery: Delivery, key: str, session_id: str | None, digest: bytes, now: int) -> Received:
+    """The event, in plain strings and integers: the typed ids of the provider are no part of the journal's format."""
+    message, receipt = delivery.message, delivery.receipt
+    return Received(
+        key=key,
+        at=now,
+        queue=str(delivery.queue),
+        message_id=str(message.message_id),
+        provider_id=receipt.provider_id,
+        session_id=None if session_id is None else str(session_id),
+        sequence=delivery.sequence,
+        delivery_count=delivery.delivery_count,
+        enqueued_at=_plain(delivery.enqueued_at),
+        expires_at=_plain(delivery.expires_at),
+        correlation_id=message.correlation_id,
+        content_type=message.content_type,
+        attributes=message.attributes,
+        locked_until=int(receipt.expires_at),
+        suspect_until=0,
+        body_digest=digest,
+        receipt=receipt.handle,
+        body=message.body,
+    )
+
+
+def _plain(instant: int | None) -> int | None:
+    return None if instant is None else int(instant)

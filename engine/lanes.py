@@ -1,0 +1,203 @@
+"""Who may start next: the index over all live messages, derived from their states and from nothing else.
+
+One message of a session is in an attempt at a time, in order; messages without a session run side by side. A poison
+suspect runs alone. `update` is told of every change, `next_ready` answers; both are cheap, because every message passes
+through them several times.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from queue_runtime.journal.state import EngineState, MessageState, Phase, Received
+
+__all__ = ["LaneKey", "Lanes"]
+
+LaneKey: TypeAlias = tuple[str, str]
+
+_IN_FLIGHT = frozenset({Phase.WAITING, Phase.RUNNING, Phase.ORPHANED, Phase.BACKING_OFF, Phase.SENDING, Phase.SETTLING})
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One session of one queue: what is open of it, in order, and what keeps it from going on."""
+
+    members: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    running: int = 0
+    releasing: int = 0
+
+
+class Lanes:
+    """The order of everything that is live. Owned by the engine's core, on the engine's loop.
+
+    Args:
+        state: the fold that it indexes; read, never changed.
+        admits: whether the breaker of a message's route lets it start; the message is offered again by `unblock`.
+    """
+
+    def __init__(self, state: EngineState, admits: Callable[[MessageState], bool]) -> None:
+        self._state = state
+        self._admits = admits
+        self._lanes: dict[LaneKey, _Lane] = {}
+        self._ready: deque[str] = deque()
+        self._queued: set[str] = set()
+        self._suspects: deque[str] = deque()
+        self._blocked: set[str] = set()
+        self._alone: str | None = None
+        self.running = 0
+        self.in_flight = 0
+        self.in_flight_bytes = 0
+        for message in state.messages.values():
+            self.update(None, message)
+
+    def update(self, before: MessageState | None, after: MessageState | None) -> None:
+        """Take over one change of one message."""
+        self._count(before, -1)
+        self._count(after, 1)
+        message = after or before
+        if message is None:
+            return
+        lane_key = message.lane
+        if lane_key is not None:
+            self._update_lane(lane_key, before, after)
+        elif after is not None and _may_start(after):
+            self._offer(after.key)
+
+    def _count(self, message: MessageState | None, sign: int) -> None:
+        if message is None or message.phase not in _IN_FLIGHT:
+            return
+        self.in_flight += sign
+        origin = message.origin
+        self.in_flight_bytes += sign * (len(origin.body) if isinstance(origin, Received) else 0)
+        if message.is_running:
+            self.running += sign
+            if message.alone:
+                self._alone = message.key if sign > 0 else None
+
+    def _update_lane(self, lane_key: LaneKey, before: MessageState | None, after: MessageState | None) -> None:
+        lane = self._lanes.get(lane_key)
+        if lane is None:
+            lane = self._lanes[lane_key] = _Lane()
+        was_open = before is not None and before.is_open
+        is_open = after is not None and after.is_open
+        if before is not None:
+            lane.running -= before.is_running
+            lane.releasing -= before.is_releasing
+            if was_open and (not is_open or (after is not None and after.order != before.order)):
+                lane.members.remove((before.order, before.key))
+                was_open = False
+        if after is not None:
+            lane.running += after.is_running
+            lane.releasing += after.is_releasing
+            if is_open and not was_open:
+                insort(lane.members, (after.order, after.key))
+        if lane.members:
+            self._offer(lane.members[0][1])
+        elif not lane.running and not lane.releasing:
+            del self._lanes[lane_key]
+
+    def _offer(self, key: str) -> None:
+        if key not in self._queued:
+            self._queued.add(key)
+            self._ready.append(key)
+
+    def offer(self, key: str) -> None:
+        """Look at a message again: its back-off is over, or its session was resumed."""
+        self._offer(key)
+
+    def unblock(self) -> None:
+        """Look again at everything that a breaker held up."""
+        blocked, self._blocked = self._blocked, set()
+        for key in blocked:
+            self._offer(key)
+
+    def next_ready(self, now: int) -> MessageState | None:
+        """Take the next message that may start now; None if there is none, or if it has to wait for others to end.
+
+        What is answered is started, or offered again: it is not answered twice.
+        """
+        if self._alone is not None:
+            return None
+        while self._ready:
+            key = self._ready[0]
+            message = self._startable(key, now)
+            if message is None or message.suspect_until > now or not self._admits(message):
+                self._ready.popleft()
+                self._queued.discard(key)
+                self._put_aside(message, now)
+                continue
+            if self._suspects:
+                break
+            self._ready.popleft()
+            self._queued.discard(key)
+            return message
+        return self._next_suspect(now)
+
+    def _put_aside(self, message: MessageState | None, now: int) -> None:
+        if message is None:
+            return
+        if message.suspect_until > now:
+            if message.key not in self._suspects:
+                self._suspects.append(message.key)
+        else:
+            self._blocked.add(message.key)
+
+    def _next_suspect(self, now: int) -> MessageState | None:
+        """A suspect starts when nothing else runs; until then nothing else starts."""
+        while self._suspects:
+            key = self._suspects[0]
+            message = self._startable(key, now)
+            if message is not None and self._admits(message):
+                if self.running:
+                    return None
+                self._suspects.popleft()
+                return message
+            self._suspects.popleft()
+            if message is not None:
+                self._blocked.add(key)
+        return None
+
+    def _startable(self, key: str, now: int) -> MessageState | None:
+        """The message, if its own state and its session let it start."""
+        message = self._state.messages.get(key)
+        if message is None or not _may_start(message):
+            return None
+        if message.phase is Phase.BACKING_OFF and (message.retry_at is None or message.retry_at > now):
+            return None
+        lane_key = message.lane
+        if lane_key is None:
+            return message
+        lane = self._lanes[lane_key]
+        session = self._state.sessions.get(lane_key)
+        parked = session is not None and session.parked_key is not None
+        if parked or lane.running or lane.releasing or lane.members[0][1] != key:
+            return None
+        return message
+
+    def offer_lane(self, lane_key: LaneKey) -> None:
+        """Look at a session again: it was resumed."""
+        lane = self._lanes.get(lane_key)
+        if lane is not None and lane.members:
+            self._offer(lane.members[0][1])
+
+    def lane(self, lane_key: LaneKey) -> list[MessageState]:
+        """The open messages of a session, head first."""
+        lane = self._lanes.get(lane_key)
+        return [] if lane is None else [self._state.messages[key] for _, key in lane.members]
+
+    def depth(self, lane_key: LaneKey) -> int:
+        """How many messages of a session are open."""
+        lane = self._lanes.get(lane_key)
+        return 0 if lane is None else len(lane.members)
+
+    def lanes(self) -> Iterable[LaneKey]:
+        """Every session with something open."""
+        return tuple(self._lanes)
+
+
+def _may_start(message: MessageState) -> bool:
+    return message.phase is Phase.WAITING or message.phase is Phase.BACKING_OFF

@@ -1,0 +1,77 @@
+"""Opens a journal and goes on where it ended. Not a special path: the fold, the decider and `owed` do all of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from queue_runtime.engine.core import Core, load
+from queue_runtime.engine.inputs import Restarted
+from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.journal.events import RunStarted
+from queue_runtime.journal.state import MessageState
+
+__all__ = ["Recovered", "library_version", "recover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a start found: did the run before it crash, and how many messages were live."""
+
+    after_crash: bool
+    live: int
+
+
+async def recover(core: Core, settings: EngineSettings, receipts_survive: Mapping[str, bool]) -> Recovered:
+    """Fold the journal, journal this run, and decide what the restart means for every live message.
+
+    A message of a session is looked at after those behind it, so that one whose lock is lost hands back only what can
+    still be handed back. Nothing is performed before all of it is durable.
+
+    Args:
+        core: takes the state over.
+        settings: of this run.
+        receipts_survive: by queue, whether a receipt of another process still settles; False for one not listed.
+
+    Raises:
+        JournalError: the journal cannot be read or written.
+    """
+    state = await load(core.journal)
+    after_crash = state.run_id is not None
+    core.adopt(state)
+    core.run_id = uuid.uuid4().hex[:12]
+    now = core.now()
+    core.commit((_run_started(core.run_id, now, settings),))
+    for message in sorted(state.messages.values(), key=_order, reverse=True):
+        survive = receipts_survive.get(message.origin.queue, False)
+        core.submit(message.key, Restarted(now, survive))
+    await core.journal.wait(core.journal.position)
+    return Recovered(after_crash, len(state.messages))
+
+
+def _order(message: MessageState) -> int:
+    return message.order
+
+
+def _run_started(run_id: str, now: int, settings: EngineSettings) -> RunStarted:
+    return RunStarted(
+        run_id=run_id,
+        at=now,
+        version=library_version(),
+        settings_digest=settings.digest(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        window_us=round(settings.idempotency_window_s * 1_000_000),
+    )
+
+
+def library_version() -> str:
+    """The installed version of queue-runtime; `0+unknown` when it runs from a tree that is not installed."""
+    try:
+        return version("queue-runtime")
+    except PackageNotFoundError:
+        return "0+unknown"

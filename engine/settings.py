@@ -1,0 +1,103 @@
+"""The engine's settings. One of the two places that read the environment (the other is `providers/settings.py`)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from queue_runtime.engine.policy import Backoff, BackoffKind, BreakerPolicy, PoisonPolicy, Policy, SessionFailure
+
+__all__ = ["EngineSettings"]
+
+_Seconds = Annotated[float, Field(gt=0)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class EngineSettings(BaseSettings):
+    """How an engine works. Each field is read from `QUEUE_ENGINE_<NAME>` unless it is passed.
+
+    Units are in the names: `_s` seconds, `_bytes` bytes. Values out of range raise pydantic's `ValidationError`, which
+    names each field; nothing has been opened then.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="QUEUE_ENGINE_", frozen=True, extra="forbid")
+
+    journal: Path = Field(default=Path("journal"), description="Folder of the journal; made if it is not there.")
+    synchronous: Literal["FULL", "NORMAL"] = Field(
+        default="FULL", description="FULL survives a power cut; NORMAL survives a killed process only, and is faster."
+    )
+    queues: tuple[str, ...] = Field(default=(), description="Queues to receive from.")
+    plugins: tuple[str, ...] = Field(
+        default=(), description="Import paths of plugins, `package.module` or `:attribute`."
+    )
+    concurrency: _Count = Field(default=100, description="Handlers that run at the same time.")
+    threads: _Count = Field(default=16, description="Threads for handlers that are plain functions.")
+    max_in_flight: _Count = Field(default=300, description="Messages held at the same time, waiting ones included.")
+    max_in_flight_bytes: _Count = Field(default=256 * 1024 * 1024, description="Bytes of bodies held at the same time.")
+    max_lane: _Count = Field(default=50, description="Messages held of one session; what exceeds it is handed back.")
+    lane_release_delay_s: _Seconds = Field(default=5.0, description="How long a message handed back stays hidden.")
+    receive_wait_s: _Seconds = Field(default=5.0, description="Length of one long poll.")
+    receive_batch: _Count = Field(default=100, description="Messages asked for by one receive call, at most.")
+    handler_timeout_s: _Seconds = Field(default=300.0, description="Time one attempt may take, unless its route says.")
+    drain_s: float = Field(default=30.0, ge=0, description="Time that running handlers are given to finish at a stop.")
+    settle_max_age_s: float = Field(default=0.005, ge=0, description="How long a settlement waits for a batch to fill.")
+    on_unhandled: Literal["dead-letter", "complete", "release"] = Field(
+        default="dead-letter", description="What becomes of a message that no plugin handles."
+    )
+    max_attempts: _Count = Field(default=5, description="Charged attempts before a message is dead-lettered.")
+    session_failure: SessionFailure = Field(
+        default=SessionFailure.SKIP, description="What becomes of a session whose head failed for good."
+    )
+    park_s: _Seconds = Field(default=12 * 3_600.0, description="How long a parked session waits for an operator.")
+    retry_kind: BackoffKind = Field(default=BackoffKind.EXPONENTIAL, description="How the delay grows.")
+    retry_initial_s: _Seconds = Field(default=1.0, description="Delay before the second attempt.")
+    retry_max_s: _Seconds = Field(default=30.0, description="The longest delay.")
+    retry_multiplier: float = Field(default=2.0, ge=1, description="Growth of an exponential delay.")
+    retry_increment_s: float = Field(default=1.0, ge=0, description="Growth of a linear delay.")
+    retry_jitter: float = Field(default=0.2, ge=0, le=1, description="Largest share added or taken away at random.")
+    retry_hold_s: _Seconds = Field(default=300.0, description="The longest delay for which a lock is kept.")
+    breaker_failures: _Count = Field(default=5, description="Consecutive transient failures that open a breaker.")
+    breaker_open_s: _Seconds = Field(default=30.0, description="How long it stays open before a probe.")
+    breaker_successes: _Count = Field(default=3, description="Consecutive probes that close it.")
+    max_crashes: _Count = Field(default=3, description="Crashes of a message run alone before it is dead-lettered.")
+    suspicion_s: _Seconds = Field(default=600.0, description="How long a message is run alone after a crash.")
+    suspect_deliveries: _Count = Field(default=3, description="Deliveries to others that make a message a suspect.")
+    lock_margin_s: _Seconds = Field(default=1.0, description="A lock with less time left counts as lost at a restart.")
+    forget_lapsed_s: _Seconds = Field(default=900.0, description="How long a lapsed message is kept in memory.")
+    idempotency_window_s: _Seconds = Field(default=24 * 3_600.0, description="How long a completed key is remembered.")
+    session_receivers: _Count = Field(
+        default=8, description="Sessions worked at the same time, on brokers with sessions."
+    )
+    session_idle_s: _Seconds = Field(default=5.0, description="Idle time after which a session is given back.")
+    debug_fold: bool = Field(
+        default=False, description="Compare the live state with a fold of the journal at every stop."
+    )
+
+    def policy(self) -> Policy:
+        """Return the policy of a route without options of its own."""
+        return Policy(
+            max_attempts=self.max_attempts,
+            backoff=Backoff(
+                kind=self.retry_kind,
+                initial_s=self.retry_initial_s,
+                max_s=self.retry_max_s,
+                multiplier=self.retry_multiplier,
+                increment_s=self.retry_increment_s,
+                jitter=self.retry_jitter,
+            ),
+            breaker=BreakerPolicy(self.breaker_failures, self.breaker_open_s, self.breaker_successes),
+            poison=PoisonPolicy(self.max_crashes, self.suspicion_s, self.suspect_deliveries),
+            session_failure=self.session_failure,
+            park_s=self.park_s,
+            hold_s=self.retry_hold_s,
+            lock_margin_s=self.lock_margin_s,
+            forget_lapsed_s=self.forget_lapsed_s,
+        )
+
+    def digest(self) -> str:
+        """Return a short fingerprint of all values, for the journal: did the settings change between two runs?"""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
