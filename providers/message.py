@@ -17,7 +17,7 @@ from uuid import uuid4
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import InvalidFormat, OutOfRange, RequiredField
 
-__all__ = ["DeadLetter", "Delivery", "Message", "MessageId", "QueueName", "Receipt", "SessionId"]
+__all__ = ["DeadLetter", "Delivery", "Message", "MessageFields", "MessageId", "QueueName", "Receipt", "SessionId"]
 
 MAX_QUEUE_NAME = 260  # Azure Service Bus' limit, the longest of the brokers'
 MAX_SESSION_ID = 128  # the limit of both Service Bus' session id and SQS' message group id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import QueueError, SessionLockLost
 from queue_runtime.providers.memory.broker import MemoryBroker
@@ -14,19 +16,28 @@ from queue_runtime.providers.memory.stored import later
 from queue_runtime.providers.message import Delivery, QueueName, SessionId
 from queue_runtime.providers.port import Address, HeldSession
 
-__all__ = ["MemorySession", "renew_session"]
+__all__ = ["Grip", "MemorySession", "renew_session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grip:
+    """What proves a hold on a session, to this broker."""
+
+    session_id: SessionId
+    token: str
+    locked_until: Timestamp
 
 
 class MemorySession:
     """One hold on one session. It ends with its lock, and is not revived by somebody who accepts the session again."""
 
-    def __init__(self, calls: Calls, polls: Polls, source: Address, session: Session) -> None:
+    def __init__(self, calls: Calls, polls: Polls, source: Address, grip: Grip) -> None:
         self._calls = calls
         self._polls = polls
         self._source = source
-        self._session_id = SessionId(session.session_id)
-        self.token = session.token
-        self.locked_until = session.locked_until
+        self._session_id = grip.session_id
+        self.token = grip.token
+        self.locked_until = grip.locked_until
 
     @property
     def session_id(self) -> SessionId:

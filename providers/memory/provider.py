@@ -9,7 +9,7 @@ from queue_runtime.providers.errors import QueueError
 from queue_runtime.providers.memory.broker import MemoryBroker
 from queue_runtime.providers.memory.calls import Calls
 from queue_runtime.providers.memory.faults import Operation
-from queue_runtime.providers.memory.held import MemorySession, renew_session
+from queue_runtime.providers.memory.held import Grip, MemorySession, renew_session
 from queue_runtime.providers.memory.polling import Polls
 from queue_runtime.providers.memory.queue import PROVIDER
 from queue_runtime.providers.memory.settings import QueueKind
@@ -123,7 +123,11 @@ class MemoryProvider:
         await self._calls.begin(Operation.ACCEPT, queue)
         source = Address(queue)
         accepted = await self._polls.until(source, lambda: self._calls.accept(source, session_id), wait_s)
-        return MemorySession(self._calls, self._polls, source, accepted[0]) if accepted else None
+        if not accepted:
+            return None
+        (session,) = accepted
+        grip = Grip(SessionId(session.session_id), session.token, session.locked_until)
+        return MemorySession(self._calls, self._polls, source, grip)
 
     async def renew_sessions(self, queue: QueueName, sessions: Sequence[HeldSession]) -> list[Timestamp | QueueError]:
         """Renew session locks item by item."""

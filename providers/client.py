@@ -1,0 +1,298 @@
+"""What an application holds without an engine: a queue's client, a session's, and one for dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypedDict, Unpack
+
+from pydantic import ValidationError as SettingsError
+
+from queue_runtime.providers.clock import Timestamp
+from queue_runtime.providers.errors import (
+    ConfigurationError,
+    ErrorContext,
+    MessageTooLarge,
+    QueueError,
+    SessionLockLost,
+    UnsupportedOperation,
+)
+from queue_runtime.providers.message import Delivery, Message, QueueName, SessionId
+from queue_runtime.providers.port import (
+    Address,
+    Capabilities,
+    CountsMessages,
+    HeldSession,
+    Provider,
+    QueueCounts,
+    Sent,
+)
+from queue_runtime.providers.redrive import redriven
+from queue_runtime.providers.registry import provider_from_settings
+from queue_runtime.providers.settings import ProviderSettings
+from queue_runtime.providers.settling import SettledReceipts, Settling
+
+__all__ = ["DeadLetterClient", "QueueClient", "SessionClient"]
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+class SettingsOverrides(TypedDict, total=False):
+    """Settings that are passed and not read from the environment: see `ProviderSettings`."""
+
+    provider: str
+    queue_name: str
+    receive_timeout_s: float
+    memory_address: str
+    memory_queues: tuple[str, ...]
+    memory_kind: str
+
+
+class QueueClient(Settling):
+    """A provider's queues in the hands of an application. Many tasks may use it, on the loop that entered it.
+
+    Use it as an async context manager: entering opens the provider, leaving closes it. `timeout_s` is how long receives
+    wait unless they are told, in seconds. Names may be bare strings; they are validated here.
+    """
+
+    def __init__(self, provider: Provider, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        super().__init__(provider, SettledReceipts())
+        self._timeout_s = timeout_s
+        self._capabilities: dict[QueueName, Capabilities] = {}
+
+    @classmethod
+    def from_settings(cls, **overrides: Unpack[SettingsOverrides]) -> Self:
+        """Make a client of the provider that the environment names, or the overrides.
+
+        Raises:
+            ConfigurationError: a setting cannot be right, or the provider cannot be made. Nothing was started.
+        """
+        try:
+            settings = ProviderSettings(**overrides)  # pyright: ignore[reportCallIssue] - the rest is read
+        except SettingsError as error:
+            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            msg = f"the provider's settings cannot be used: {problems}; set QUEUE_... or pass them"
+            raise ConfigurationError(msg) from error
+        return cls(provider_from_settings(settings), timeout_s=settings.receive_timeout_s)
+
+    async def __aenter__(self) -> Self:
+        """Open the provider."""
+        await self._provider.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the provider; what was not settled is delivered again when its lock ends."""
+        await self._provider.close()
+
+    async def send(self, queue: str, message: Message, *, at: datetime | None = None) -> Sent:
+        """Send one message; `at`, an aware datetime, holds it back until then.
+
+        Raises:
+            QueueError: it was not accepted; after a transient one it may have been, and the same message may be sent
+                again: its id stays the same.
+        """
+        (answer,) = await self.send_batch(queue, [message], at=at)
+        if isinstance(answer, QueueError):
+            raise answer
+        return answer
+
+    async def send_batch(
+        self, queue: str, messages: Sequence[Message], *, at: datetime | None = None
+    ) -> list[Sent | QueueError]:
+        """Send any number of messages, and answer one by one in the order given: a refusal costs the others nothing.
+
+        What is too large for the queue is refused here, without a call.
+
+        Raises:
+            QueueNotFound, AuthenticationFailed, ConnectionFailed: nothing was sent.
+        """
+        if not messages:
+            return []
+        name = QueueName(queue)
+        limit = (await self._capabilities_of(name)).max_message_bytes
+        fitting = [message for message in messages if message.size_bytes <= limit]
+        due = None if at is None else Timestamp.from_datetime(at)
+        sent = iter(await self._provider.send(name, fitting, at=due))
+        return [next(sent) if m.size_bytes <= limit else _too_large(name, m, limit) for m in messages]
+
+    async def cancel(self, queue: str, sent: Sent) -> None:
+        """Call off a message that was sent for later.
+
+        Raises:
+            MessageNotFound: it is due already, or unknown.
+        """
+        (refused,) = await self._provider.cancel_scheduled(QueueName(queue), [sent.provider_id or sent.message_id])
+        if refused is not None:
+            raise refused
+
+    async def receive(self, queue: str, *, timeout_s: float | None = None) -> Delivery | None:
+        """Wait for one message; None at the time-out."""
+        deliveries = await self.receive_batch(queue, 1, timeout_s=timeout_s)
+        return deliveries[0] if deliveries else None
+
+    async def receive_batch(self, queue: str, max_messages: int, *, timeout_s: float | None = None) -> list[Delivery]:
+        """Wait for at least one message, and take up to `max_messages`; an empty list at the time-out."""
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        return await self._provider.receive(Address(QueueName(queue)), max_messages, wait_s)
+
+    async def accept_session(
+        self, queue: str, session_id: str | None = None, *, timeout_s: float | None = None
+    ) -> SessionClient | None:
+        """Lock the named session, or the next free one that has messages; None if there is none in time.
+
+        Raises:
+            SessionLocked: somebody else holds the named one.
+            UnsupportedOperation: the queue has no sessions.
+        """
+        name = QueueName(queue)
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        wanted = None if session_id is None else SessionId(session_id)
+        held = await self._provider.accept_session(name, wanted, wait_s)
+        return None if held is None else SessionClient(self._provider, self._settled, name, held, self._timeout_s)
+
+    async def peek(self, queue: str, max_messages: int = 1, *, after_sequence: int = 0) -> list[Delivery]:
+        """Look at messages without taking them.
+
+        Raises:
+            UnsupportedOperation: this broker does not let one look.
+        """
+        return await self._provider.peek(Address(QueueName(queue)), max_messages, after_sequence)
+
+    def dead_letters(self, queue: str) -> DeadLetterClient:
+        """Return the client of a queue's dead letters."""
+        return DeadLetterClient(self._provider, self._settled, QueueName(queue), self._timeout_s)
+
+    async def counts(self, queue: str) -> QueueCounts:
+        """Count a queue's messages by state.
+
+        Raises:
+            UnsupportedOperation: this broker does not tell.
+        """
+        if not isinstance(self._provider, CountsMessages):
+            raise UnsupportedOperation("counts", f"provider {self._provider.name!r} does not tell")
+        return await self._provider.counts(QueueName(queue))
+
+    async def _capabilities_of(self, queue: QueueName) -> Capabilities:
+        known = self._capabilities.get(queue)
+        if known is None:
+            known = self._capabilities[queue] = await self._provider.capabilities(queue)
+        return known
+
+
+class SessionClient(Settling):
+    """One session, locked for this application until the lock ends or it is given back.
+
+    Use it as an async context manager: leaving gives the session back. Every operation raises `SessionLockLost` once
+    the lock is gone. The lock is not renewed by itself: call `renew_lock` well before `locked_until`.
+    """
+
+    def __init__(
+        self, provider: Provider, settled: SettledReceipts, queue: QueueName, held: HeldSession, timeout_s: float
+    ) -> None:
+        super().__init__(provider, settled)
+        self._queue = queue
+        self._held = held
+        self._timeout_s = timeout_s
+        self._is_closed = False
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session that is held."""
+        return self._held.session_id
+
+    @property
+    def locked_until(self) -> datetime:
+        """When the lock ends; moves with every renewal."""
+        return self._held.locked_until.to_datetime()
+
+    async def __aenter__(self) -> Self:
+        """Return the client: the session is held already."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the session back."""
+        await self.close()
+
+    async def receive(self, *, timeout_s: float | None = None) -> Delivery | None:
+        """Wait for the session's next message; None at the time-out."""
+        deliveries = await self.receive_batch(1, timeout_s=timeout_s)
+        return deliveries[0] if deliveries else None
+
+    async def receive_batch(self, max_messages: int, *, timeout_s: float | None = None) -> list[Delivery]:
+        """Wait for at least one message of the session, and take up to `max_messages`, in order."""
+        self._check_held()
+        return await self._held.receive(max_messages, self._timeout_s if timeout_s is None else timeout_s)
+
+    async def renew_lock(self) -> datetime:
+        """Extend the session's lock, and so that of its messages; return its new end."""
+        self._check_held()
+        (answer,) = await self._provider.renew_sessions(self._queue, [self._held])
+        if isinstance(answer, QueueError):
+            raise answer
+        return answer.to_datetime()
+
+    async def get_state(self) -> bytes | None:
+        """Return what was stored for the session last; None if nothing was."""
+        self._check_held()
+        return await self._held.get_state()
+
+    async def set_state(self, state: bytes | None) -> None:
+        """Store a value for the session; it outlives the lock and the messages. None removes it."""
+        self._check_held()
+        await self._held.set_state(state)
+
+    async def close(self) -> None:
+        """Give the session back. Twice is harmless; one that somebody else holds by now is left to them."""
+        self._is_closed = True
+        await self._held.close()
+
+    def _check_held(self) -> None:
+        if self._is_closed:
+            raise SessionLockLost(self.session_id, queue=self._queue)
+
+
+class DeadLetterClient(Settling):
+    """The dead letters of one queue: look at them, complete them to be rid of them, or send them again."""
+
+    def __init__(self, provider: Provider, settled: SettledReceipts, queue: QueueName, timeout_s: float) -> None:
+        super().__init__(provider, settled)
+        self._source = Address(queue, dead_letters=True)
+        self._timeout_s = timeout_s
+
+    async def receive(self, *, timeout_s: float | None = None) -> Delivery | None:
+        """Wait for one dead letter; None at the time-out."""
+        deliveries = await self.receive_batch(1, timeout_s=timeout_s)
+        return deliveries[0] if deliveries else None
+
+    async def receive_batch(self, max_messages: int, *, timeout_s: float | None = None) -> list[Delivery]:
+        """Wait for at least one dead letter, and take up to `max_messages`."""
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        return await self._provider.receive(self._source, max_messages, wait_s)
+
+    async def peek(self, max_messages: int = 1, *, after_sequence: int = 0) -> list[Delivery]:
+        """Look at dead letters without taking them."""
+        return await self._provider.peek(self._source, max_messages, after_sequence)
+
+    async def redrive(self, delivery: Delivery) -> Sent:
+        """Send a dead letter to its queue again, under a new id, and then remove it from the dead letters.
+
+        A crash between the two leaves the dead letter; redriving it again sends the same copy under the same id.
+
+        Raises:
+            QueueError: it was not sent, or could not be removed; it is still a dead letter.
+        """
+        (answer,) = await self._provider.send(self._source.queue, [redriven(delivery.message)])
+        if isinstance(answer, QueueError):
+            raise answer
+        await self.complete(delivery)
+        return answer
+
+
+def _too_large(queue: QueueName, message: Message, limit: int) -> MessageTooLarge:
+    context = ErrorContext(queue, message.message_id, message.session_id, "send")
+    return MessageTooLarge(message.size_bytes, limit, context=context)

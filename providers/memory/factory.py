@@ -1,0 +1,21 @@
+"""How settings become an in-memory provider."""
+
+from __future__ import annotations
+
+from queue_runtime.providers.memory.broker import MemoryBroker
+from queue_runtime.providers.memory.provider import MemoryProvider
+from queue_runtime.providers.memory.remote import RemoteMemoryProvider
+from queue_runtime.providers.memory.settings import QueueKind, QueueSettings
+from queue_runtime.providers.port import Provider
+from queue_runtime.providers.settings import ProviderSettings
+
+__all__ = ["from_settings"]
+
+
+def from_settings(settings: ProviderSettings) -> Provider:
+    """Reach the broker at `memory_address`; without one, make a broker of this process with the named queues."""
+    if settings.memory_address is not None:
+        return RemoteMemoryProvider(settings.memory_address)
+    names = dict.fromkeys((*((settings.queue_name,) if settings.queue_name else ()), *settings.memory_queues))
+    queue = QueueSettings(kind=QueueKind(settings.memory_kind))
+    return MemoryProvider(MemoryBroker(dict.fromkeys(names, queue)))
