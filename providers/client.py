@@ -69,7 +69,7 @@ class QueueClient(Settling):
             ConfigurationError: a setting cannot be right, or the provider cannot be made. Nothing was started.
         """
         try:
-            settings = ProviderSettings(**overrides)  # pyright: ignore[reportCallIssue] - the rest is read
+            settings = ProviderSettings(**overrides)
         except SettingsError as error:
             problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
             msg = f"the provider's settings cannot be used: {problems}; set QUEUE_... or pass them"
@@ -172,7 +172,8 @@ class QueueClient(Settling):
             UnsupportedOperation: this broker does not tell.
         """
         if not isinstance(self._provider, CountsMessages):
-            raise UnsupportedOperation("counts", f"provider {self._provider.name!r} does not tell")
+            operation, why = "counts", f"provider {self._provider.name!r} does not tell"
+            raise UnsupportedOperation(operation, why)
         return await self._provider.counts(QueueName(queue))
 
     async def _capabilities_of(self, queue: QueueName) -> Capabilities:

@@ -1,8 +1,8 @@
 """How a dead letter is sent again. Pure.
 
 A redrive sends a copy under a new id: brokers that drop duplicates would swallow the old one. The copy names its origin
-and how often it was redriven, and its new id follows from the two, so that a redrive which is repeated after a crash sends
-the same message again and not a second one. The engine derives the copy's idempotency key from the same two.
+and how often it was redriven, and its new id follows from the two, so that a redrive which is repeated after a crash
+sends the same message again and not a second one. The engine derives the copy's idempotency key from the same two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a message comes to its session: strategies that derive a session id from what is known about it. Pure.
 
-A strategy is deterministic, so a message that is sent twice has one session. None means that the message needs no order.
-A key that is composed and is no valid session id is an error: to lose order silently would be worse.
+A strategy is deterministic, so a message that is sent twice has one session. None means that it needs no order. A key
+that is composed and is no valid session id is an error: to lose order silently would be worse.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class Fallback:
 class TimePartitioned:
     """The session of another strategy, a new one every `hours` hours since the epoch, as `key-p{bucket}`.
 
-    `at_field` names the field with the message's instant, in ISO 8601 with a time zone: not the clock, so that a message
-    keeps its session. Order ends at the edge of a bucket: messages on both sides of it may run side by side.
+    `at_field` names the field with the message's instant, in ISO 8601 with a time zone: not the clock, so that a
+    message keeps its session. Order ends at the edge of a bucket: messages on both sides may run side by side.
 
     Raises:
         ConfigurationError: `hours` is not above zero.
