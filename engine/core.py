@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from queue_runtime.engine.decide import decide
 from queue_runtime.engine.decide_breaker import decide_breaker
@@ -46,14 +46,16 @@ from queue_runtime.journal.events import (
     Event,
     LapseReason,
     LeasesRenewed,
+    MessageEvent,
     SessionParked,
     SessionResumed,
 )
+from queue_runtime.journal.evolve import MESSAGE_EVENTS
 from queue_runtime.journal.port import Journal
 from queue_runtime.journal.state import BreakerPhase, EngineState, MessageState, Phase
 from queue_runtime.providers.clock import Clock
 
-__all__ = ["Core", "Follower", "Limits", "Routes", "load"]
+__all__ = ["Core", "Follower", "Limits", "Routes", "Watcher", "load"]
 
 logger = logging.getLogger("queue_runtime.engine")
 
@@ -76,10 +78,18 @@ class Routes(Protocol):
         ...
 
 
-class Follower(Protocol):
-    """Is told of every change of a message, as soon as it is decided: leases, deliveries, observers."""
+class Watcher(Protocol):
+    """Is told of every event, as soon as it is decided."""
 
-    def changed(self, event: Event, before: MessageState | None, after: MessageState | None, position: int) -> None:
+    def happened(self, event: Event, message: MessageState | None, position: int) -> None:
+        """Take it over; must not raise. `message` is what it is about, before it went if it went."""
+        ...
+
+
+class Follower(Protocol):
+    """Is told when what we hold of a message changes: it came, was handed over again, lapsed, or went."""
+
+    def changed(self, before: MessageState | None, after: MessageState | None) -> None:
         """Take the change over; must not raise."""
         ...
 
@@ -116,7 +126,8 @@ class Core:
         self.halted: BaseException | None = None
         self.run_id = ""
         self.is_draining = True  # until the engine has recovered
-        self.followers: list[Follower] = []
+        self.followers: Sequence[Follower] = ()
+        self.watcher: Watcher | None = None
         self.on_halt: Callable[[], None] = _nothing
         self._routes = routes
         self._do = perform
@@ -257,23 +268,33 @@ class Core:
         return position
 
     def _apply(self, event: Event, given: Input | None) -> None:
-        key: str | None = getattr(event, "key", None)
+        if type(event) in MESSAGE_EVENTS:
+            self._apply_to_message(cast("MessageEvent", event).key, event, given)
+        elif isinstance(event, SessionResumed):
+            self._apply_to_message(event.key, event, given)
+            self.lanes.offer_lane((event.queue, event.session_id))
+        else:
+            self.state.apply(event)
+            self._follow_up(event)
+
+    def _apply_to_message(self, key: str, event: Event, given: Input | None) -> None:
         messages = self.state.messages
-        before = messages.get(key) if key is not None else None
+        before = messages.get(key)
         self.state.apply(event)
-        after = messages.get(key) if key is not None else None
-        position = self.state.position
-        if key is not None:
-            self.lanes.update(before, after)
-            self._last[key] = position
-            self._pending.append((position, key, given))
-        for follower in self.followers:
-            follower.changed(event, before, after, position)
+        after = messages.get(key)
+        position = self._last[key] = self.state.position
+        self._pending.append((position, key, given))
+        self.lanes.update(before, after)
+        if before is None or after is None or before.copies is not after.copies:
+            for follower in self.followers:
+                follower.changed(before, after)
+        if self.watcher is not None:
+            self.watcher.happened(event, after if after is not None else before, position)
+
+    def _follow_up(self, event: Event) -> None:
         match event:
             case SessionParked():
                 self._at(event.until, self._park_timed_out, (event.queue, event.session_id))
-            case SessionResumed():
-                self.lanes.offer_lane((event.queue, event.session_id))
             case BreakerOpened():
                 self._at(event.until, self._check_breaker, event.name)
             case BreakerHalfOpened() | BreakerClosed():

@@ -6,7 +6,6 @@ import asyncio
 
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.settings import EngineSettings
-from queue_runtime.journal.events import Event
 from queue_runtime.journal.state import MessageState
 
 __all__ = ["Credit"]
@@ -47,9 +46,9 @@ class Credit:
         self._asked_for -= messages
         self._wake()
 
-    def changed(self, event: Event, before: MessageState | None, after: MessageState | None, position: int) -> None:
+    def changed(self, before: MessageState | None, after: MessageState | None) -> None:
         """Room may have come free."""
-        del event, before, after, position
+        del before, after
         self._wake()
 
     def _wake(self) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from queue_runtime.journal.events import Event
 from queue_runtime.journal.state import EngineState, Lease, MessageState
 from queue_runtime.providers.clock import Clock, Timestamp
 from queue_runtime.providers.errors import QueueError
@@ -85,11 +84,8 @@ class Leases:
 
     # --- on the engine's loop ---
 
-    def changed(self, event: Event, before: MessageState | None, after: MessageState | None, position: int) -> None:
+    def changed(self, before: MessageState | None, after: MessageState | None) -> None:
         """Follow a message: its held copies are renewed, others are not."""
-        del event, position
-        if before is not None and after is not None and before.copies is after.copies:
-            return
         message = after if after is not None else before
         if message is None or message.origin.queue in self._session_queues:
             return

@@ -60,10 +60,14 @@ class Observers:
         }
         self._infos = {event: info for event, (is_observed, info) in observed.items() if is_observed}
 
-    def changed(self, event: Event, before: MessageState | None, after: MessageState | None, position: int) -> None:
+    @property
+    def are_there(self) -> bool:
+        """True if anybody observes what happens to messages."""
+        return bool(self._infos)
+
+    def happened(self, event: Event, message: MessageState | None, position: int) -> None:
         """Note what is to be told."""
         info = self._infos.get(type(event))
-        message = after if after is not None else before
         if info is None or message is None or (isinstance(event, LeaseLapsed) and event.release):
             return
         tell, what = info(event, message)

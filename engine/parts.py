@@ -73,7 +73,8 @@ class Parts:
             Send: self._outbox.perform,
         }
         # The routing last: the others still ask it about a message that is just going.
-        core.followers = [self._observers, self._leases, self._credit, self._routing]
+        core.followers = (self._leases, self._credit, self._routing)
+        core.watcher = self._observers if self._observers.are_there else None
         core.on_halt = lambda: core.spawn(self._resume_when_writable())
         journal.on_commit(self._observers.committed)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from queue_runtime.engine.policy import Policy, SessionFailure
 from queue_runtime.engine.settings import EngineSettings
-from queue_runtime.journal.events import Event, Received
+from queue_runtime.journal.events import Received
 from queue_runtime.journal.state import MessageState
 from queue_runtime.plugins import Context, DeliveryInfo, Handler, PermanentError, Plugins, RouteOptions
 from queue_runtime.providers.clock import Timestamp
@@ -98,9 +98,8 @@ class Routing:
         if refusal is not None:
             self._refusals[key] = refusal
 
-    def changed(self, event: Event, before: MessageState | None, after: MessageState | None, position: int) -> None:
+    def changed(self, before: MessageState | None, after: MessageState | None) -> None:
         """Drop what belongs to a message that is not live any more."""
-        del event, position
         if before is not None and (after is None or not after.copies):
             self._deliveries.pop(before.key, None)
             self._handlers.pop(before.key, None)
