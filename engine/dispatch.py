@@ -28,7 +28,8 @@ from queue_runtime.engine.packing import digest
 from queue_runtime.engine.policy import SessionFailure
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
-from queue_runtime.plugins import ErrorInfo, Plugins, default_verdict
+from queue_runtime.journal.errors import EventRefused
+from queue_runtime.plugins import ErrorInfo, PermanentError, Plugins, default_verdict
 
 __all__ = ["Dispatcher"]
 
@@ -130,7 +131,10 @@ class Dispatcher:
             attempt.uncancel()
         self._routing.attempt_ended(effect.key)
         self._core.done(effect)
-        self._core.submit(effect.key, given)
+        try:
+            self._core.submit(effect.key, given)
+        except EventRefused as error:  # what the handler sent cannot be stored, and will not be next time
+            self._core.submit(effect.key, self._raised(attempt, PermanentError(str(error))))
         self._core.pump()
         if not self._attempts and not self._ready:
             self._all_done.set()

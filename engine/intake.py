@@ -11,6 +11,7 @@ from queue_runtime.engine.inputs import Delivered, HandBack
 from queue_runtime.engine.lanes import LaneKey
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.journal.errors import EventRefused
 from queue_runtime.journal.events import LapseReason, Received
 from queue_runtime.journal.state import SettledKey
 from queue_runtime.plugins import DeliveryInfo, Plugins
@@ -67,7 +68,12 @@ class Intake:
         if known is not None and known.at < now - self._core.state.window_us:
             known = None
         self._routing.remember(key, delivery, refusal)
-        self._core.submit(key, Delivered(received, known))
+        try:
+            self._core.submit(key, Delivered(received, known))
+        except EventRefused as error:
+            self._routing.forget(key)
+            logger.error("%s cannot be journaled, so it is not run; its lock will end: %s", key, error)  # noqa: TRY400
+            return None
         return None if session_id is None else (str(delivery.queue), str(session_id))
 
     def _variant(self, key: str, digest: bytes) -> str:

@@ -101,9 +101,13 @@ class Routing:
     def changed(self, before: MessageState | None, after: MessageState | None) -> None:
         """Drop what belongs to a message that is not live any more."""
         if before is not None and (after is None or not after.copies):
-            self._deliveries.pop(before.key, None)
-            self._handlers.pop(before.key, None)
-            self._refusals.pop(before.key, None)
+            self.forget(before.key)
+
+    def forget(self, key: str) -> None:
+        """Drop what belongs to `key`."""
+        self._deliveries.pop(key, None)
+        self._handlers.pop(key, None)
+        self._refusals.pop(key, None)
 
 
 def delivery_of(message: MessageState, provider_name: str) -> Delivery:
