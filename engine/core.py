@@ -136,6 +136,7 @@ class Core:
         self._pending: deque[tuple[int, str, Input | None]] = deque()
         self._last: dict[str, int] = {}
         self._held: list[tuple[str, Input]] = []
+        self._is_closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -228,6 +229,7 @@ class Core:
 
     def close(self) -> None:
         """Stop the clockwork. The journal belongs to whoever opened it."""
+        self._is_closed = True
         self.timers.stop()
         for task in self._tasks:
             task.cancel()
@@ -304,6 +306,8 @@ class Core:
 
     def _committed(self, durable: int, error: BaseException | None) -> None:
         """Perform what is owed for messages whose last event is durable now."""
+        if self._is_closed:
+            return
         if error is not None:
             self._halt(error)
             return

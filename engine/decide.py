@@ -283,6 +283,8 @@ def _step_returned(message: MessageState, given: StepReturned, policy: Policy) -
 
 def _timer_fired(message: MessageState, given: TimerFired, policy: Policy) -> tuple[Event, ...]:
     match message.phase:
+        case Phase.LAPSED if given.pressed:
+            return (Forgotten(message.key, given.now, "too many wait to be handed over again"),)
         case Phase.LAPSED:
             after_s, why = policy.forget_lapsed_s, "not handed over again"
         case Phase.FORGOTTEN:

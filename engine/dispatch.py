@@ -101,6 +101,8 @@ class Dispatcher:
             await waiter
 
     async def _attempt(self, effect: RunHandler) -> None:
+        if self._core.halted is not None:
+            await self._core.writable()
         message = self._core.state.messages.get(effect.key)
         if message is None or message.attempt != effect.attempt or not message.is_running:
             self._core.done(effect)

@@ -123,7 +123,10 @@ class Engine:
         for queue in self._queues:
             capabilities[queue] = await self._provider.capabilities(queue)
         parts = self._parts = Parts(self._settings, self._provider, self._journal, self._plugins, self._clock)
-        survive = {queue: able.receipts_survive_restart for queue, able in capabilities.items()}
+        # A session's lock cannot be taken over: its messages come again with the session.
+        survive = {
+            queue: able.receipts_survive_restart and not able.native_sessions for queue, able in capabilities.items()
+        }
         recovered = await recover(parts.core, self._settings, survive)
         if recovered.after_crash:
             logger.warning("the run before this one crashed; %d live messages were recovered", recovered.live)

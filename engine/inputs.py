@@ -149,9 +149,10 @@ class SendFailed:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """Time has passed: is there something to forget?"""
+    """Time has passed: is there something to forget? `pressed`: memory is short, so a body is not kept any longer."""
 
     now: int
+    pressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from queue_runtime.engine.core import Core
-from queue_runtime.engine.inputs import Delivered, HandBack
+from queue_runtime.engine.inputs import Delivered, HandBack, TimerFired
 from queue_runtime.engine.lanes import LaneKey
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
@@ -16,6 +16,7 @@ from queue_runtime.journal.events import LapseReason, Received
 from queue_runtime.journal.state import SettledKey
 from queue_runtime.plugins import DeliveryInfo, Plugins
 from queue_runtime.providers.message import Delivery
+from queue_runtime.providers.redrive import origin_of
 
 __all__ = ["Intake", "default_key"]
 
@@ -39,6 +40,8 @@ class Intake:
             deliveries: in the broker's order.
             is_session: they came through a session of the broker, whose id stands whatever a plugin says.
         """
+        if self._core.halted is not None:
+            return  # nothing can be journaled: what came is handed over again when its lock ends
         lanes: set[LaneKey] = set()
         for delivery in deliveries:
             lane = self._accept(delivery, is_session=is_session)
@@ -46,6 +49,7 @@ class Intake:
                 lanes.add(lane)
         for lane in lanes:
             self._trim(lane)
+        self._forget_excess()
         self._core.pump()
 
     def _accept(self, delivery: Delivery, *, is_session: bool) -> LaneKey | None:
@@ -89,16 +93,25 @@ class Intake:
 
     def _trim(self, lane: LaneKey) -> None:
         """Hand back the tail of a session that has more waiting here than it may, so that it does not stop others."""
-        excess = self._core.lanes.depth(lane) - self._settings.max_lane
-        if excess <= 0:
-            return
-        for message in reversed(self._core.lanes.lane(lane)[-excess:]):
+        lanes = self._core.lanes
+        excess = lanes.depth(lane) - self._settings.max_lane
+        if excess <= 0 or lanes.in_flight < self._settings.max_in_flight // 2:
+            return  # a hand-back raises the broker's count, so there has to be a reason
+        for message in reversed(lanes.lane(lane)[-excess:]):
             self._core.submit(message.key, HandBack(self._core.now(), LapseReason.BACK_PRESSURE, self._delay_us))
+
+    def _forget_excess(self) -> None:
+        """Bound the bodies of messages that wait for their broker; their attempts are still remembered."""
+        lapsed = self._core.lanes.lapsed
+        while len(lapsed) > self._settings.max_in_flight:
+            oldest = next(iter(lapsed))
+            self._core.submit(oldest, TimerFired(self._core.now(), pressed=True))
 
 
 def default_key(delivery: Delivery) -> str:
     """The queue and the sender's message id; of a redriven copy, those of the original and which redrive it is."""
-    return f"{delivery.queue}/{delivery.message.message_id}"
+    origin, redriven = origin_of(delivery.message)
+    return f"{delivery.queue}#{redriven}/{origin}" if redriven else f"{delivery.queue}/{origin}"
 
 
 def _received(delivery: Delivery, key: str, session_id: str | None, digest: bytes, now: int) -> Received:

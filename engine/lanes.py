@@ -34,6 +34,11 @@ class _Lane:
 class Lanes:
     """The order of everything that is live. Owned by the engine's core, on the engine's loop.
 
+    Attributes:
+        running: handlers that have not returned.
+        in_flight: messages that are held or have something owed; `in_flight_bytes` of bodies.
+        lapsed: messages that wait for their broker, with their bodies.
+
     Args:
         state: the fold that it indexes; read, never changed.
         admits: whether the breaker of a message's route lets it start; the message is offered again by `unblock`.
@@ -51,6 +56,7 @@ class Lanes:
         self.running = 0
         self.in_flight = 0
         self.in_flight_bytes = 0
+        self.lapsed: dict[str, None] = {}  # in the order in which they lapsed
         for message in state.messages.values():
             self.update(None, message)
 
@@ -68,7 +74,13 @@ class Lanes:
             self._offer(after.key)
 
     def _count(self, message: MessageState | None, sign: int) -> None:
-        if message is None or message.phase not in _IN_FLIGHT:
+        if message is None:
+            return
+        if message.phase not in _IN_FLIGHT:
+            if sign < 0:
+                self.lapsed.pop(message.key, None)
+            elif message.phase is Phase.LAPSED:
+                self.lapsed[message.key] = None
             return
         self.in_flight += sign
         origin = message.origin

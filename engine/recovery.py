@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from queue_runtime.engine.core import Core, load
-from queue_runtime.engine.inputs import Restarted
+from queue_runtime.engine.inputs import Restarted, SessionEnded
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.events import RunStarted
 from queue_runtime.journal.state import MessageState
@@ -49,6 +49,9 @@ async def recover(core: Core, settings: EngineSettings, receipts_survive: Mappin
     for message in sorted(state.messages.values(), key=_order, reverse=True):
         survive = receipts_survive.get(message.origin.queue, False)
         core.submit(message.key, Restarted(now, survive))
+    for lane, session in tuple(state.sessions.items()):
+        if session.locked_until is not None:
+            core.submit_session(lane, SessionEnded(now, lost=True, why="the run that held it ended"))
     await core.journal.wait(core.journal.position)
     return Recovered(after_crash, len(state.messages))
 
