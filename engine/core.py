@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from queue_runtime.engine.decide import decide
@@ -109,6 +109,7 @@ class Core:
         state: what the journal says, including what it is being told just now. Read only.
         lanes: who may start next.
         halted: why the journal cannot be written, or None.
+        drops_expired: queues that discard what has expired, instead of dead-lettering it.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Core:
         self.run_id = ""
         self.is_draining = True  # until the engine has recovered
         self.followers: Sequence[Follower] = ()
+        self.drops_expired: frozenset[str] = frozenset()
         self.watcher: Watcher | None = None
         self.on_halt: Callable[[], None] = _nothing
         self._routes = routes
@@ -171,8 +173,12 @@ class Core:
 
     def _policy(self, message: MessageState | None, given: Input) -> Policy:
         if isinstance(given, Ready):
-            return self._routes.policy(given.route)
-        return self._routes.policy(message.route if message is not None else "")
+            policy = self._routes.policy(given.route)
+        else:
+            policy = self._routes.policy(message.route if message is not None else "")
+        if self.drops_expired and message is not None and message.origin.queue in self.drops_expired:
+            return replace(policy, drop_expired=True)
+        return policy
 
     def submit_renewals(self, now: int, given: Sequence[tuple[str, LockRenewed]]) -> None:
         """Decide what renewals mean, and journal them as one event: a restart must know what it may still hold."""

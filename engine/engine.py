@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Self
 
+from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
 from queue_runtime.engine.core import load
 from queue_runtime.engine.parts import Parts
@@ -106,6 +107,7 @@ class Engine:
         """Connect, recover the journal, and have everything performed that it says is owed.
 
         Raises:
+            ConfigurationError: the settings ask of a queue what it cannot do; names all of it.
             QueueNotFound: a queue does not exist.
             JournalError: the journal cannot be read or written.
             QueueError: the provider cannot be reached.
@@ -122,11 +124,13 @@ class Engine:
         capabilities: dict[str, Capabilities] = {}
         for queue in self._queues:
             capabilities[queue] = await self._provider.capabilities(queue)
+        check(self._settings, capabilities)
         parts = self._parts = Parts(self._settings, self._provider, self._journal, self._plugins, self._clock)
         # A session's lock cannot be taken over: its messages come again with the session.
         survive = {
             queue: able.receipts_survive_restart and not able.native_sessions for queue, able in capabilities.items()
         }
+        parts.core.drops_expired = frozenset(queue for queue, able in capabilities.items() if able.drops_expired)
         recovered = await recover(parts.core, self._settings, survive)
         if recovered.after_crash:
             logger.warning("the run before this one crashed; %d live messages were recovered", recovered.live)

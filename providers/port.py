@@ -83,6 +83,7 @@ class Capabilities:
     abandon_delay: bool  # `Settlement.delay_s` is honoured
     uncounted_release: bool  # giving back a delivery does not raise its delivery count
     native_dead_letter: bool
+    drops_expired: bool  # a message whose time to live ends is discarded instead of dead-lettered
     peek: bool
     defer: bool
     session_state: bool

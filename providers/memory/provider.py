@@ -64,6 +64,7 @@ class MemoryProvider:
             abandon_delay=True,
             uncounted_release=False,
             native_dead_letter=True,
+            drops_expired=not settings.dead_letter_expired,
             peek=True,
             defer=False,
             session_state=has_sessions,
