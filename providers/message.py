@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self, TypedDict, Unpack
+from typing import Self, TypedDict, Unpack, cast
 from uuid import uuid4
 
 from queue_runtime.providers.clock import Timestamp
@@ -199,12 +199,13 @@ class Message:
 
 def _checked(attributes: Mapping[str, str]) -> dict[str, str]:
     """Copy `attributes`, so that a later change of the caller's mapping changes no message."""
-    copied = dict(attributes)
-    for name, value in copied.items():
-        if type(name) is not str or type(value) is not str:
+    copied: dict[str, str] = {}
+    for name, value in cast("Mapping[object, object]", attributes).items():
+        if not (isinstance(name, str) and isinstance(value, str)):
             raise InvalidFormat(field="attributes", problem=f"must map strings to strings: look at {_shown(str(name))}")
         if not name:
             raise RequiredField(field="attributes", problem="must not hold an empty name")
+        copied[str(name)] = str(value)  # plain strings: a typed id among them would not encode
     return copied
 
 

@@ -13,6 +13,7 @@ from queue_runtime.providers.settings import ProviderSettings
 __all__ = ["GROUP", "ProviderFactory", "provider_from_settings", "provider_names"]
 
 GROUP = "queue_runtime.providers"
+DISTRIBUTION = "queue-runtime"
 
 ProviderFactory: TypeAlias = Callable[[ProviderSettings], Provider]
 """What an entry point of the group names. It connects to nothing: the provider's `open` does."""
@@ -37,5 +38,6 @@ def provider_from_settings(settings: ProviderSettings) -> Provider:
         factory = cast("ProviderFactory", found.load())
         return factory(settings)
     except ImportError as error:
-        packages = f"queue-runtime[{name}]" if found.extras else f"the packages it needs ({error.name})"
-        raise UnsupportedProvider(name, problem=f"cannot be imported: pip install {packages}") from error
+        is_ours = found.dist is not None and found.dist.name == DISTRIBUTION
+        install = f"pip install {DISTRIBUTION}[{name}]" if is_ours else "install what it needs"
+        raise UnsupportedProvider(name, problem=f"cannot be imported, {error.name} is missing: {install}") from error
