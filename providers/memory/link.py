@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from typing import cast
 
@@ -44,10 +45,7 @@ class Link:
         try:
             result = await answered
         except asyncio.CancelledError:
-            source = next((argument for argument in arguments if isinstance(argument, Address)), None)
-            if source is not None and method == "receive":
-                self._unwanted[number] = source
-            write_frame(writer, [number, "cancel", ()])
+            self._give_up(number, method, arguments, answered)
             raise
         finally:
             del self._waiting[number]
@@ -66,6 +64,8 @@ class Link:
             await asyncio.wait({reading})
         if writer is not None:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _connected(self) -> asyncio.StreamWriter:
         if not self.is_open:
@@ -99,14 +99,29 @@ class Link:
         self._unwanted.clear()
         self._fail(ConnectionFailed(f"the memory broker at {self.address!r} went away: the call may have been done"))
 
+    def _give_up(
+        self, number: int, method: str, arguments: tuple[object, ...], answered: asyncio.Future[object]
+    ) -> None:
+        """Call off what was asked; if that comes too late for a receive, give back what it brought or will bring."""
+        source = arguments[0] if method == "receive" and arguments else None
+        if answered.cancelled():
+            if isinstance(source, Address):
+                self._unwanted[number] = source
+            if self._writer is not None:
+                write_frame(self._writer, [number, "cancel", ()])
+        elif isinstance(source, Address) and answered.exception() is None:
+            self._give_back(source, answered.result())
+
     def _deliver(self, number: int, result: object) -> None:
         waiting = self._waiting.get(number)
         if waiting is not None and not waiting.done():
             waiting.set_result(result)
-            return
-        source = self._unwanted.pop(number, None)
-        if source is not None and result and isinstance(result, tuple) and self._writer is not None:
-            # Nobody waits for these messages any more: without this they would stay locked, and block their sessions.
+        elif (source := self._unwanted.pop(number, None)) is not None:
+            self._give_back(source, result)
+
+    def _give_back(self, source: Address, result: object) -> None:
+        # Nobody waits for these messages any more: without this they would stay locked, and block their sessions.
+        if result and isinstance(result, tuple) and self._writer is not None:
             deliveries = cast("tuple[Delivery, ...]", result)
             back = [Settlement(SettleKind.ABANDON, delivery.receipt) for delivery in deliveries]
             write_frame(self._writer, [next(self._numbers), "settle", (source, back)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +80,8 @@ class MemoryBrokerServer:
             return  # the server is closing; asyncio's stream callback would log a task that ends cancelled
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             if task is not None:
                 self._connections.discard(task)
 

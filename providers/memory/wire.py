@@ -67,7 +67,7 @@ def decode(data: bytes) -> object:
     """
     try:
         return _unpack(data, ext_hook=_from_wire, use_list=False)
-    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         msg = f"a frame of {len(data)} bytes does not decode: use one version of queue-runtime on both ends"
         raise SerializationError(msg) from error
 
