@@ -9,20 +9,19 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
+from queue_runtime.engine.core import Core
 from queue_runtime.engine.inputs import StateSet, StepReturned
 from queue_runtime.engine.packing import pack, unpack
+from queue_runtime.engine.recording import record, record_session
 from queue_runtime.journal.events import Outgoing
 from queue_runtime.journal.state import MessageState
-from queue_runtime.plugins import Handler, PermanentError, StepError
+from queue_runtime.plugins import PermanentError, StepError
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.message import Delivery, Message, QueueName
 
-if TYPE_CHECKING:
-    from queue_runtime.engine.core import Core
-
-__all__ = ["MAX_OUTGOING", "MAX_STATE_BYTES", "Attempt"]
+__all__ = ["MAX_OUTGOING", "MAX_STATE_BYTES", "AttemptContext"]
 
 T = TypeVar("T")
 
@@ -33,28 +32,10 @@ MAX_OUTGOING = 1_000
 _logger = logging.getLogger("queue_runtime.handler")
 
 
-class Attempt:
-    """The context of one attempt (see `plugins.Context` for what each part promises).
+class AttemptContext:
+    """What a handler is given (see `plugins.Context` for what each part promises)."""
 
-    Attributes:
-        key: the message.
-        number: which run of the handler this is.
-        ends_by: the loop's time at which its time is up.
-        timed_out: its time was up before it ended.
-        released: a drain ended it.
-        task: runs it, for as long as it is under way.
-    """
-
-    def __init__(
-        self, core: Core, message: MessageState, handler: Handler, delivery: Delivery, *, is_last: bool
-    ) -> None:
-        self.key = message.key
-        self.number = message.attempt
-        self.handler = handler
-        self.ends_by = 0.0
-        self.timed_out = False
-        self.released = False
-        self.task: asyncio.Task[None] | None = None
+    def __init__(self, core: Core, message: MessageState, delivery: Delivery, *, is_last: bool) -> None:
         self.outgoing: list[Outgoing] = []
         self._core = core
         self._message = message
@@ -63,22 +44,6 @@ class Attempt:
         self._lock_lost = False
         self._names: set[str] = set()
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """True if the engine itself has cancelled the handler."""
-        return self.timed_out or self.released
-
-    def cancel(self) -> None:
-        """Ask the handler to end."""
-        if self.task is not None:
-            self.task.cancel()
-
-    def uncancel(self) -> None:
-        """Let the worker go on after a cancellation that was meant for the handler alone."""
-        if self.task is not None and self.is_cancelled:
-            while self.task.cancelling():
-                self.task.uncancel()
 
     @property
     def delivery(self) -> Delivery:
@@ -93,7 +58,7 @@ class Attempt:
     @property
     def attempt(self) -> int:
         """Which run of the handler this is, from 1."""
-        return self.number
+        return self._message.attempt
 
     @property
     def is_last_attempt(self) -> bool:
@@ -103,7 +68,7 @@ class Attempt:
     @property
     def idempotency_key(self) -> str:
         """The key under which this message is completed once."""
-        return self.key
+        return self._message.key
 
     @property
     def may_have_run(self) -> bool:
@@ -113,13 +78,13 @@ class Attempt:
     @property
     def locked_until(self) -> datetime:
         """When the broker takes the message back unless the lock is renewed."""
-        message = self._core.state.messages.get(self.key, self._message)
+        message = self._core.state.messages.get(self._message.key, self._message)
         return Timestamp(max(copy.locked_until for copy in message.copies)).to_datetime()
 
     @property
     def lock_lost(self) -> bool:
         """True once the lock is gone; stays true."""
-        message = self._core.state.messages.get(self.key)
+        message = self._core.state.messages.get(self._message.key)
         self._lock_lost = self._lock_lost or message is None or not message.is_held
         return self._lock_lost
 
@@ -131,7 +96,7 @@ class Attempt:
             "queue_name": origin.queue,
             "message_id": origin.message_id,
             "session_id": origin.session_id,
-            "attempt": self.number,
+            "attempt": self._message.attempt,
         }
         return logging.LoggerAdapter(_logger, ids)
 
@@ -145,19 +110,19 @@ class Attempt:
         """Store up to 64 KB for the session; durable when this returns."""
         lane = self._message.lane
         if lane is None:
-            msg = f"message {self.key} has no session, so there is no session state to set; send it with a session_id"
+            msg = f"message {self._message.key} has no session, so no session state; send it with a session_id"
             raise PermanentError(msg)
         if state is not None and len(state) > MAX_STATE_BYTES:
             msg = (
                 f"session state of {len(state)} bytes is over the limit of {MAX_STATE_BYTES}; store a reference instead"
             )
             raise PermanentError(msg)
-        await self._core.record_session(lane, StateSet(self._core.now(), *lane, state or b""))
+        await record_session(self._core, lane, StateSet(self._core.now(), *lane, state or b""))
 
     async def step(self, name: str, fn: Callable[[], Awaitable[T] | T]) -> T:
         """Run `fn` and journal its result, or hand out the result that an earlier attempt journaled."""
         if name in self._names:
-            msg = f"step {name!r} ran already in this attempt of {self.key}; give each step a name of its own"
+            msg = f"step {name!r} ran already in this attempt of {self._message.key}; give each step a name of its own"
             raise StepError(msg)
         self._names.add(name)
         recorded = self._message.steps.get(name)
@@ -166,7 +131,7 @@ class Attempt:
         value = fn()
         result = await value if inspect.isawaitable(value) else value
         packed = _packed_step(name, result)
-        await self._core.record(self.key, StepReturned(self._core.now(), self.number, name, packed))
+        await record(self._core, self._message.key, StepReturned(self._core.now(), self._message.attempt, name, packed))
         return cast("T", result)
 
     async def send(
@@ -179,9 +144,9 @@ class Attempt:
     ) -> str:
         """Have a message sent if, and only if, this attempt completes; returns its id."""
         if len(self.outgoing) >= MAX_OUTGOING:
-            msg = f"attempt {self.number} of {self.key} sent {MAX_OUTGOING} messages already; split the work"
+            msg = f"an attempt of {self._message.key} sent {MAX_OUTGOING} messages already; split the work"
             raise PermanentError(msg)
-        message_id = _outgoing_id(self.key, len(self.outgoing))
+        message_id = _outgoing_id(self._message.key, len(self.outgoing))
         checked = _as_message(message, message_id, session_id)
         due_at = None if after is None else self._core.now() + after // timedelta(microseconds=1)
         ttl = checked.time_to_live

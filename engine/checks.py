@@ -28,7 +28,7 @@ def check(settings: EngineSettings, capabilities: Mapping[str, Capabilities]) ->
         most = able.max_deliveries
         if most is not None and most < settings.max_attempts:
             problems.append(
-                f"queue {queue} dead-letters after {most} deliveries, before {settings.max_attempts} attempts are made: "
+                f"queue {queue} dead-letters after {most} deliveries, before {settings.max_attempts} attempts: "
                 f"raise the queue's maximum to {_WIDE_MARGIN * settings.max_attempts} or lower max_attempts"
             )
         elif most is not None and most < _WIDE_MARGIN * settings.max_attempts:

@@ -17,10 +17,11 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from queue_runtime.engine.attempt import Attempt
+from queue_runtime.engine.attempt import AttemptContext
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.effects import RunHandler
 from queue_runtime.engine.inputs import HandlerRaised, HandlerReleased, HandlerReturned, HandlerTimedOut, Input
@@ -29,7 +30,8 @@ from queue_runtime.engine.policy import SessionFailure
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.errors import EventRefused
-from queue_runtime.plugins import ErrorInfo, PermanentError, Plugins, default_verdict
+from queue_runtime.journal.state import MessageState
+from queue_runtime.plugins import ErrorInfo, Handler, PermanentError, Plugins, default_verdict
 
 __all__ = ["Dispatcher"]
 
@@ -39,6 +41,30 @@ MAX_ERROR_TEXT = 2_000
 MAX_FRAMES = 20
 _LONGEST_SWEEP_S = 0.25
 _SHORTEST_SWEEP_S = 0.01
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One attempt under way. `ends_by` is the loop's time; `timed_out` and `released` say why we cancelled it."""
+
+    key: str
+    context: AttemptContext
+    handler: Handler
+    timeout_s: float
+    ends_by: float
+    task: asyncio.Task[None]
+    timed_out: bool = False
+    released: bool = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.timed_out or self.released
+
+    def uncancel(self) -> None:
+        """Let the worker go on after a cancellation that was meant for the handler alone."""
+        if self.is_cancelled:
+            while self.task.cancelling():
+                self.task.uncancel()
 
 
 class Dispatcher:
@@ -52,7 +78,7 @@ class Dispatcher:
         self._ready: deque[RunHandler] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
-        self._attempts: dict[str, Attempt] = {}
+        self._runs: dict[str, _Run] = {}
         self._all_done = asyncio.Event()
         self._all_done.set()
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
@@ -101,73 +127,81 @@ class Dispatcher:
             await waiter
 
     async def _attempt(self, effect: RunHandler) -> None:
-        if self._core.halted is not None:
-            await self._core.writable()
+        if self._core.outage.error is not None:
+            await self._core.outage.over()
         message = self._core.state.messages.get(effect.key)
         if message is None or message.attempt != effect.attempt or not message.is_running:
             self._core.done(effect)
-            return
+        else:
+            run = self._begin(message)
+            self._runs[effect.key] = run
+            try:
+                given = await self._outcome(run)
+            finally:
+                del self._runs[effect.key]
+                run.uncancel()
+            self._routing.attempt_ended(effect.key)
+            self._core.done(effect)
+            self._submit(run, given)
+            self._core.pump()
+        if not self._runs and not self._ready:
+            self._all_done.set()
+
+    def _begin(self, message: MessageState) -> _Run:
         handler = self._routing.handler(message)
         policy = self._routing.policy(handler.route)
         blocks = policy.session_failure is SessionFailure.BLOCK and message.lane is not None
         is_last = not blocks and message.failures + message.crashes + 1 >= policy.max_attempts
-        attempt = Attempt(self._core, message, handler, self._routing.delivery(message), is_last=is_last)
+        context = AttemptContext(self._core, message, self._routing.delivery(message), is_last=is_last)
         timeout_s = handler.options.timeout_s or self._settings.handler_timeout_s
-        attempt.ends_by = self._loop.time() + timeout_s
-        attempt.task = asyncio.current_task()
-        self._attempts[effect.key] = attempt
         if self._sweeper is None:
             self._sweeper = self._loop.create_task(self._sweep(), name="queue-runtime time-outs")
-        try:
-            result = await self._call(attempt)
-        except asyncio.CancelledError:
-            if not attempt.is_cancelled:
-                raise
-            given = self._cancelled(attempt, timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is an outcome of the attempt
-            given = self._cancelled(attempt, timeout_s) if attempt.released else self._raised(attempt, error)
-        else:
-            given = HandlerReturned(self._core.now(), attempt.number, digest(result), tuple(attempt.outgoing))
-        finally:
-            del self._attempts[effect.key]
-            attempt.uncancel()
-        self._routing.attempt_ended(effect.key)
-        self._core.done(effect)
-        try:
-            self._core.submit(effect.key, given)
-        except EventRefused as error:  # what the handler sent cannot be stored, and will not be next time
-            self._core.submit(effect.key, self._raised(attempt, PermanentError(str(error))))
-        self._core.pump()
-        if not self._attempts and not self._ready:
-            self._all_done.set()
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        return _Run(message.key, context, handler, timeout_s, self._loop.time() + timeout_s, task)
 
-    async def _call(self, attempt: Attempt) -> object:
-        handler = attempt.handler
-        if handler.is_async:
-            return await cast("Awaitable[object]", handler.call(attempt))
-        context = contextvars.copy_context()
-        future = self._loop.run_in_executor(self._threads, lambda: context.run(handler.call, attempt))
+    async def _outcome(self, run: _Run) -> Input:
+        """Run the handler; whatever it does is an outcome, and none of it ends the worker."""
+        context = run.context
+        try:
+            result = await self._call(run)
+        except asyncio.CancelledError as error:
+            if run.is_cancelled:
+                return self._cancelled(run)
+            if run.task.cancelling():
+                raise  # the engine stops at once: the next start finds the attempt crashed
+            return self._raised(run, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything, but a Ctrl-C is not its own
+            return self._cancelled(run) if run.released else self._raised(run, error)
+        return HandlerReturned(self._core.now(), context.attempt, digest(result), tuple(context.outgoing))
+
+    async def _call(self, run: _Run) -> object:
+        call, context = run.handler.call, run.context
+        if run.handler.is_async:
+            return await cast("Awaitable[object]", call(context))
+        variables = contextvars.copy_context()
+        future = self._loop.run_in_executor(self._threads, lambda: variables.run(call, context))
         while not future.done():
             try:
                 await asyncio.wait((future,))
             except asyncio.CancelledError:
-                if not attempt.is_cancelled:
+                if not run.is_cancelled:
                     raise
-                attempt.uncancel()  # a thread cannot be stopped: wait on, with its place kept
+                run.uncancel()  # a thread cannot be stopped: wait on, with its place kept
         return future.result()
 
-    def _cancelled(self, attempt: Attempt, timeout_s: float) -> Input:
-        now = self._core.now()
-        if attempt.released:
-            return HandlerReleased(now, attempt.number, "the engine is stopping")
-        return HandlerTimedOut(now, attempt.number, timeout_s, self._random.uniform(-1, 1))
+    def _cancelled(self, run: _Run) -> Input:
+        now, attempt = self._core.now(), run.context.attempt
+        if run.released:
+            return HandlerReleased(now, attempt, "the engine is stopping")
+        return HandlerTimedOut(now, attempt, run.timeout_s, self._random.uniform(-1, 1))
 
-    def _raised(self, attempt: Attempt, error: Exception) -> HandlerRaised:
-        info = ErrorInfo(error, attempt.delivery, attempt.handler.route, attempt.number)
-        verdict = self._plugins.classify(info) or default_verdict(error)
+    def _raised(self, run: _Run, error: BaseException) -> HandlerRaised:
+        attempt = run.context.attempt
+        verdict = self._plugins.classify(ErrorInfo(error, run.context.delivery, run.handler.route, attempt))
+        verdict = verdict or default_verdict(error)
         return HandlerRaised(
             now=self._core.now(),
-            attempt=attempt.number,
+            attempt=attempt,
             error_kind=type(error).__name__,
             error_text=str(error)[:MAX_ERROR_TEXT],
             frames=_frames(error),
@@ -176,19 +210,25 @@ class Dispatcher:
             draw=self._random.uniform(-1, 1),
         )
 
+    def _submit(self, run: _Run, given: Input) -> None:
+        try:
+            self._core.submit(run.key, given)
+        except EventRefused as error:  # what the handler sent cannot be stored, and will not be next time
+            self._core.submit(run.key, self._raised(run, PermanentError(str(error))))
+
     async def _sweep(self) -> None:
         """Cancel what is over its time. One look at all attempts now and then is cheaper than a timer each."""
-        while self._attempts:
+        while self._runs:
             now = self._loop.time()
             earliest = now + _LONGEST_SWEEP_S
-            for attempt in tuple(self._attempts.values()):
-                if attempt.timed_out:
+            for run in tuple(self._runs.values()):
+                if run.timed_out:
                     continue
-                if attempt.ends_by <= now:
-                    attempt.timed_out = True
-                    attempt.cancel()
+                if run.ends_by <= now:
+                    run.timed_out = True
+                    run.task.cancel()
                 else:
-                    earliest = min(earliest, attempt.ends_by)
+                    earliest = min(earliest, run.ends_by)
             await asyncio.sleep(max(earliest - now, _SHORTEST_SWEEP_S))
         self._sweeper = None
 
@@ -198,12 +238,12 @@ class Dispatcher:
 
     def release_all(self) -> None:
         """End every handler without charging it: the engine is stopping."""
-        for attempt in tuple(self._attempts.values()):
-            attempt.released = True
-            attempt.cancel()
+        for run in tuple(self._runs.values()):
+            run.released = True
+            run.task.cancel()
 
     async def close(self) -> None:
-        """End the workers. Handlers that still run are cancelled and not waited for."""
+        """End the workers. Handlers that still run are cancelled; a thread is not waited for."""
         for task in (*self._workers, *((self._sweeper,) if self._sweeper else ())):
             task.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)

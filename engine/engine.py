@@ -11,9 +11,8 @@ from typing import Self
 
 from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
-from queue_runtime.engine.core import load
 from queue_runtime.engine.parts import Parts
-from queue_runtime.engine.recovery import recover
+from queue_runtime.engine.recovery import load, recover
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.status import EngineStatus, status_of
 from queue_runtime.journal.log import SqliteJournal

@@ -40,7 +40,7 @@ class Intake:
             deliveries: in the broker's order.
             is_session: they came through a session of the broker, whose id stands whatever a plugin says.
         """
-        if self._core.halted is not None:
+        if self._core.outage.error is not None:
             return  # nothing can be journaled: what came is handed over again when its lock ends
         lanes: set[LaneKey] = set()
         for delivery in deliveries:

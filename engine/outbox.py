@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from queue_runtime.engine.background import Background
 from queue_runtime.engine.batches import Batches
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.effects import Send
@@ -27,6 +28,7 @@ class Outbox:
     """Performs `Send`. A message that its broker can never take is journaled as failed, and reported at level error."""
 
     def __init__(self, core: Core, provider: Provider, settings: EngineSettings) -> None:
+        self._background = Background()
         self._core = core
         self._provider = provider
         self._settings = settings
@@ -49,7 +51,7 @@ class Outbox:
         return Batches(call, self._settings.receive_batch, self._settings.settle_max_age_s)
 
     async def _send(self, queue: QueueName, effects: list[Send]) -> None:
-        await self._core.writable()
+        await self._core.outage.over()
         now = self._core.now()
         immediate = [effect for effect in effects if (effect.message.due_at or 0) <= now]
         later = [effect for effect in effects if (effect.message.due_at or 0) > now]
@@ -83,7 +85,7 @@ class Outbox:
             logger.warning(
                 "sending %s to %s is tried again: %s", effect.message.message_id, effect.message.queue, answer
             )
-            self._core.retry(effect, answer.retry_after_s or _RETRY_S)
+            self._core.wakeups.retry(effect, answer.retry_after_s or _RETRY_S)
         else:
             message_id, queue = effect.message.message_id, effect.message.queue
             logger.error("message %s of %s can never be sent to %s: %s", message_id, effect.key, queue, answer)
@@ -122,10 +124,10 @@ class Outbox:
         scheduled = self._core.state.scheduled.get(key)
         self._held.pop(key, None)
         if scheduled is not None:
-            self._core.spawn(self._send_scheduled(scheduled))
+            self._background.start(self._send_scheduled(scheduled))
 
     async def _send_scheduled(self, scheduled: SendScheduled) -> None:
-        await self._core.writable()
+        await self._core.outage.over()
         message = scheduled.message
         (answer,) = await self._try(QueueName(message.queue), [_message(message)], None)
         now = self._core.now()
@@ -144,6 +146,7 @@ class Outbox:
 
     def stop(self) -> None:
         """Drop what is under way: it stays owed, and the next run does it."""
+        self._background.stop()
         for batches in self._batches.values():
             batches.stop()
 

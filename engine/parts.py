@@ -7,8 +7,11 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from queue_runtime.engine.core import Core, Limits
+from queue_runtime.engine.background import Background
+from queue_runtime.engine.collaborators import Limits
+from queue_runtime.engine.core import Core
 from queue_runtime.engine.credit import Credit
+from queue_runtime.engine.decide import decide
 from queue_runtime.engine.dispatch import Dispatcher
 from queue_runtime.engine.effects import Effect, ReleaseLease, RunHandler, Send, Settle
 from queue_runtime.engine.inputs import HandBack, LockLost, LockRenewed, TimerFired
@@ -16,12 +19,14 @@ from queue_runtime.engine.intake import Intake
 from queue_runtime.engine.leases import LeaseReport, Leases
 from queue_runtime.engine.observers import Observers
 from queue_runtime.engine.outbox import Outbox
+from queue_runtime.engine.policy import Policy
 from queue_runtime.engine.receiver import Receiver, SessionReceiver
+from queue_runtime.engine.recovery import perform_all, resume
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.settler import Settler
 from queue_runtime.journal.errors import JournalUnavailable
-from queue_runtime.journal.events import LapseReason, RunStopped
+from queue_runtime.journal.events import LapseReason, LeasesRenewed, RunStopped
 from queue_runtime.journal.port import Journal
 from queue_runtime.journal.state import Phase
 from queue_runtime.plugins import Plugins
@@ -33,6 +38,7 @@ __all__ = ["Parts"]
 
 logger = logging.getLogger("queue_runtime.engine")
 
+_NO_POLICY = Policy()  # renewals ask for none
 _SWEEP_S = 5.0
 _JOURNAL_RETRY_S = 1.0
 _LAST_CALLS_S = 5.0
@@ -50,6 +56,7 @@ class Parts:
         self, settings: EngineSettings, provider: Provider, journal: Journal, plugins: Plugins, clock: Clock
     ) -> None:
         self._settings = settings
+        self._background = Background()
         self._provider = provider
         self._routing = Routing(plugins, settings, provider.name)
         limits = Limits(settings.concurrency, round(settings.lane_release_delay_s * 1_000_000))
@@ -75,7 +82,7 @@ class Parts:
         # The routing last: the others still ask it about a message that is just going.
         core.followers = (self._leases, self._credit, self._routing)
         core.watcher = self._observers if self._observers.are_there else None
-        core.on_halt = lambda: core.spawn(self._resume_when_writable())
+        core.outage.on_begin = lambda: self._background.start(self._resume_when_writable())
         journal.on_commit(self._observers.committed)
 
     def _perform(self, effect: Effect) -> None:
@@ -91,9 +98,9 @@ class Parts:
         self._leases.start()
         for key, scheduled in core.state.scheduled.items():
             self._outbox.watch(key, scheduled.due_at)
-        core.timers.after(_SWEEP_S, self._sweep)
+        core.wakeups.later(_SWEEP_S, self._sweep)
         core.is_draining = False
-        core.perform_all()
+        perform_all(core)
         core.pump()
 
     def receive(self, queues: Iterable[QueueName]) -> None:
@@ -126,13 +133,18 @@ class Parts:
         for message in tuple(self.core.state.messages.values()):
             if message.phase in _FORGETTABLE:
                 self.core.submit(message.key, now)
-        self.core.timers.after(_SWEEP_S, self._sweep)
+        self.core.wakeups.later(_SWEEP_S, self._sweep)
 
     def _leases_changed(self, report: LeaseReport) -> None:
         now = self.core.now()
-        self.core.submit_renewals(
-            now, [(key, LockRenewed(now, provider_id, until)) for key, provider_id, until in report.renewed]
-        )
+        leases: list[tuple[str, str, int]] = []
+        for key, provider_id, until in report.renewed:
+            given = LockRenewed(now, provider_id, until)
+            for event in decide(self.core.state.messages.get(key), given, _NO_POLICY):
+                if isinstance(event, LeasesRenewed):
+                    leases += event.leases
+        if leases:
+            self.core.commit((LeasesRenewed(now, tuple(leases)),))
         for key, provider_id in report.lost:
             self.core.submit(key, LockLost(now, provider_id, LapseReason.LOCK_LOST))
         for queue, session_id in report.lost_sessions:
@@ -144,7 +156,7 @@ class Parts:
         while True:
             await asyncio.sleep(_JOURNAL_RETRY_S)
             try:
-                await self.core.resume()
+                await resume(self.core)
             except JournalUnavailable as error:
                 logger.error("the journal still cannot be written: %s", error)  # noqa: TRY400 - known, and repeated
                 continue
@@ -165,8 +177,11 @@ class Parts:
                 await self._dispatcher.wait_idle()
         except TimeoutError:
             self._dispatcher.release_all()
-            await self._dispatcher.wait_idle()
+            if core.outage.error is None:  # else no outcome can be journaled, so there is none to wait for
+                await self._dispatcher.wait_idle()
         self._hand_back_waiting()  # what failed meanwhile is not retried here
+        if core.outage.error is not None:
+            return
         try:
             async with asyncio.timeout(_LAST_CALLS_S):
                 await self._last_calls()
@@ -200,7 +215,7 @@ class Parts:
         """
         core = self.core
         if core.commit((RunStopped(core.run_id, core.now(), why),)) is None:
-            raise JournalUnavailable(str(core.halted))
+            raise JournalUnavailable(str(core.outage.error))
         await core.journal.wait(core.journal.position)
 
     async def close(self) -> None:
@@ -212,7 +227,9 @@ class Parts:
         self._outbox.stop()
         await self._dispatcher.close()
         await self._leases.stop()
-        self.core.close()
+        self._background.stop()
+        self.core.timers.stop()
+        self.core.is_closed = True
 
 
 async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:

@@ -12,6 +12,7 @@ from queue_runtime.engine.credit import Credit
 from queue_runtime.engine.inputs import LockLost, SessionEnded, SessionGranted
 from queue_runtime.engine.intake import Intake
 from queue_runtime.engine.leases import Leases
+from queue_runtime.engine.recording import record_session
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.events import LapseReason
 from queue_runtime.journal.state import MessageState
@@ -65,7 +66,7 @@ class Receiver:
         source = Address(queue)
         patience = _Patience(self._core, queue)
         while True:
-            await self._core.writable()
+            await self._core.outage.over()
             room = await self._credit.take()
             try:
                 deliveries = await self._provider.receive(source, room, self._settings.receive_wait_s)
@@ -114,7 +115,7 @@ class SessionReceiver:
         """Accept sessions and work them until `stop`."""
         patience = _Patience(self._core, queue)
         while not self._stopping.is_set():
-            await self._core.writable()
+            await self._core.outage.over()
             try:
                 accept = self._provider.accept_session(queue, None, self._settings.receive_wait_s)
                 session = await self._unless_stopped(accept)
@@ -140,7 +141,7 @@ class SessionReceiver:
     async def _work(self, queue: QueueName, session: HeldSession) -> None:
         lane = (str(queue), str(session.session_id))
         granted = SessionGranted(self._core.now(), *lane, session.locked_until)
-        await self._core.record_session(lane, granted)
+        await record_session(self._core, lane, granted)
         self._leases.follow_session(queue, session)
         self._lost[lane] = asyncio.Event()
         lost: SessionLockLost | None = None

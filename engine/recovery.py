@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -9,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from queue_runtime.engine.core import Core, load
+from queue_runtime.engine.core import Core
 from queue_runtime.engine.inputs import Restarted, SessionEnded
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.events import RunStarted
-from queue_runtime.journal.state import MessageState
+from queue_runtime.journal.port import Journal
+from queue_runtime.journal.state import EngineState, MessageState
 
-__all__ = ["Recovered", "library_version", "recover"]
+__all__ = ["Recovered", "library_version", "load", "perform_all", "recover", "resume"]
+
+logger = logging.getLogger("queue_runtime.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,44 @@ async def recover(core: Core, settings: EngineSettings, receipts_survive: Mappin
             core.submit_session(lane, SessionEnded(now, lost=True, why="the run that held it ended"))
     await core.journal.wait(core.journal.position)
     return Recovered(after_crash, len(state.messages))
+
+
+async def resume(core: Core) -> None:
+    """After a failed commit: fold what is durable, and go on from there with the outcomes that were seen meanwhile.
+
+    Raises:
+        JournalUnavailable: it still cannot be written.
+    """
+    await core.journal.recover()
+    core.adopt(await load(core.journal))
+    for key, given in core.outage.end():
+        core.submit(key, given)
+    perform_all(core)
+    core.pump()
+    logger.warning("the journal can be written again; going on at position %d", core.state.position)
+
+
+def perform_all(core: Core) -> None:
+    """Have everything performed that is owed and durable."""
+    for key in tuple(core.state.messages):
+        core.perform(key)
+    core.wakeups.all()
+
+
+async def load(journal: Journal) -> EngineState:
+    """Fold a journal: its newest snapshot, and the events after it.
+
+    Raises:
+        JournalCorrupt: names the first position that is not what was written.
+        UnknownEvent: a newer version of this project wrote an event that this one does not know.
+    """
+    state = EngineState()
+    async for _, item in journal.load():
+        if isinstance(item, EngineState):
+            state = item
+        else:
+            state.apply(item)
+    return state
 
 
 def _order(message: MessageState) -> int:

@@ -62,7 +62,7 @@ class Settler:
         return Batches(call, self._settings.receive_batch, self._settings.settle_max_age_s)
 
     async def _settle(self, source: Address, effects: list[_Request]) -> None:
-        await self._core.writable()
+        await self._core.outage.over()
         requests: list[tuple[_Request, Settlement]] = []
         for effect in effects:
             message = self._core.state.messages.get(effect.key)
@@ -86,7 +86,7 @@ class Settler:
     def _answered(self, effect: _Request, answer: QueueError | None) -> None:
         if answer is not None and answer.transient:
             logger.warning("settling %s failed and is tried again: %s", effect.key, answer)
-            self._core.retry(effect, answer.retry_after_s or _RETRY_S)
+            self._core.wakeups.retry(effect, answer.retry_after_s or _RETRY_S)
             return
         self._core.done(effect)
         now = self._core.now()

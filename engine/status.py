@@ -35,8 +35,8 @@ def status_of(core: Core) -> EngineStatus:
     """Look at an engine's core; on its loop."""
     state, lanes = core.state, core.lanes
     reason = ""
-    if core.halted is not None:
-        reason = f"the journal cannot be written: {core.halted}"
+    if core.outage.error is not None:
+        reason = f"the journal cannot be written: {core.outage.error}"
     elif core.is_draining:
         reason = "starting, or draining"
     return EngineStatus(
