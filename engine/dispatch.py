@@ -1,7 +1,4 @@
-"""Runs handlers: a lazy pool of tasks, so that a handler that never waits costs no task of its own.
-
-A worker drains what is ready. If a handler makes it wait, the next worker is woken; a worker with nothing to do sleeps.
-Workers are real tasks, so time-outs, task groups and everything else of asyncio works inside a handler.
+"""Runs handlers, and makes an outcome of whatever they do.
 
 A handler whose time is up, or that a drain ends, is cancelled. Until it has really returned it keeps its place: a
 thread cannot be stopped, and a second attempt beside it would break the order of its session.
@@ -11,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import random
 import traceback
-from collections import deque
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,13 +24,12 @@ from queue_runtime.engine.packing import digest
 from queue_runtime.engine.policy import SessionFailure
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.engine.workers import Workers
 from queue_runtime.journal.errors import EventRefused
 from queue_runtime.journal.state import MessageState
 from queue_runtime.plugins import ErrorInfo, Handler, PermanentError, Plugins, default_verdict
 
 __all__ = ["Dispatcher"]
-
-logger = logging.getLogger("queue_runtime.engine")
 
 MAX_ERROR_TEXT = 2_000
 MAX_FRAMES = 20
@@ -75,12 +69,8 @@ class Dispatcher:
         self._routing = routing
         self._plugins = plugins
         self._settings = settings
-        self._ready: deque[RunHandler] = deque()
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
+        self._workers = Workers(self._attempt, settings.concurrency)
         self._runs: dict[str, _Run] = {}
-        self._all_done = asyncio.Event()
-        self._all_done.set()
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.Task[None] | None = None
@@ -88,43 +78,7 @@ class Dispatcher:
 
     def run(self, effect: RunHandler) -> None:
         """Run an attempt as soon as a worker is free."""
-        self._ready.append(effect)
-        self._all_done.clear()
-        if len(self._ready) == 1:
-            self._loop.call_soon(self._wake)
-
-    def _wake(self) -> None:
-        if not self._ready:
-            return
-        while self._idle:
-            waiter = self._idle.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        if len(self._workers) < self._settings.concurrency:
-            worker = self._loop.create_task(self._work(), context=contextvars.Context())
-            self._workers.add(worker)
-            worker.add_done_callback(self._worker_ended)
-
-    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
-        if not worker.cancelled() and (error := worker.exception()) is not None:
-            logger.error("a worker died, which is a fault of this library", exc_info=error)
-        self._loop.call_soon(self._wake)
-
-    async def _work(self) -> None:
-        clean = len(contextvars.copy_context())
-        while True:
-            while self._ready:
-                effect = self._ready.popleft()
-                if self._ready:
-                    self._loop.call_soon(self._wake)  # runs only if the handler makes this worker wait
-                await self._attempt(effect)
-                if len(contextvars.copy_context()) != clean:
-                    return  # the handler left context variables behind: the next message gets a new worker
-            waiter = self._loop.create_future()
-            self._idle.append(waiter)
-            await waiter
+        self._workers.add(effect)
 
     async def _attempt(self, effect: RunHandler) -> None:
         if self._core.outage.error is not None:
@@ -132,20 +86,18 @@ class Dispatcher:
         message = self._core.state.messages.get(effect.key)
         if message is None or message.attempt != effect.attempt or not message.is_running:
             self._core.done(effect)
-        else:
-            run = self._begin(message)
-            self._runs[effect.key] = run
-            try:
-                given = await self._outcome(run)
-            finally:
-                del self._runs[effect.key]
-                run.uncancel()
-            self._routing.attempt_ended(effect.key)
-            self._core.done(effect)
-            self._submit(run, given)
-            self._core.pump()
-        if not self._runs and not self._ready:
-            self._all_done.set()
+            return
+        run = self._begin(message)
+        self._runs[effect.key] = run
+        try:
+            given = await self._outcome(run)
+        finally:
+            del self._runs[effect.key]
+            run.uncancel()
+        self._routing.attempt_ended(effect.key)
+        self._core.done(effect)
+        self._submit(run, given)
+        self._core.pump()
 
     def _begin(self, message: MessageState) -> _Run:
         handler = self._routing.handler(message)
@@ -234,7 +186,7 @@ class Dispatcher:
 
     async def wait_idle(self) -> None:
         """Return when no handler runs and none is about to."""
-        await self._all_done.wait()
+        await self._workers.wait_idle()
 
     def release_all(self) -> None:
         """End every handler without charging it: the engine is stopping."""
@@ -244,9 +196,9 @@ class Dispatcher:
 
     async def close(self) -> None:
         """End the workers. Handlers that still run are cancelled; a thread is not waited for."""
-        for task in (*self._workers, *((self._sweeper,) if self._sweeper else ())):
-            task.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self._workers.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,0 +1,99 @@
+"""A lazy pool of tasks, so that work which never waits costs no task of its own.
+
+A worker drains what is ready. If an item makes it wait, the next worker is woken; a worker with nothing to do sleeps.
+Workers are real tasks, so time-outs, task groups and everything else of asyncio works inside an item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+__all__ = ["Workers"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger("queue_runtime.engine")
+
+
+class Workers(Generic[T]):
+    """Performs items, at most `limit` at a time. Used on one loop.
+
+    Args:
+        perform: deals with every failure itself.
+        limit: how many workers there may be.
+    """
+
+    def __init__(self, perform: Callable[[T], Awaitable[None]], limit: int) -> None:
+        self._perform = perform
+        self._limit = limit
+        self._ready: deque[T] = deque()
+        self._busy = 0
+        self._sleeping: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._loop = asyncio.get_running_loop()
+
+    def add(self, item: T) -> None:
+        """Have an item performed as soon as a worker is free."""
+        self._ready.append(item)
+        self._idle.clear()
+        if len(self._ready) == 1:
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        if not self._ready:
+            return
+        while self._sleeping:
+            waiter = self._sleeping.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        if len(self._tasks) < self._limit:
+            task = self._loop.create_task(self._work(), context=contextvars.Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("a worker died, which is a fault of this library", exc_info=error)
+        self._loop.call_soon(self._wake)
+
+    async def _work(self) -> None:
+        clean = len(contextvars.copy_context())
+        while True:
+            while self._ready:
+                item = self._ready.popleft()
+                if self._ready:
+                    self._loop.call_soon(self._wake)  # runs only if the item makes this worker wait
+                await self._perform_one(item)
+                if len(contextvars.copy_context()) != clean:
+                    return  # the item left context variables behind: the next one gets a new worker
+            waiter = self._loop.create_future()
+            self._sleeping.append(waiter)
+            await waiter
+
+    async def _perform_one(self, item: T) -> None:
+        self._busy += 1
+        try:
+            await self._perform(item)
+        finally:
+            self._busy -= 1
+            if not self._busy and not self._ready:
+                self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Return when nothing is performed and nothing waits to be."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Cancel every worker, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
