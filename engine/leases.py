@@ -1,7 +1,7 @@
 """Keeps locks alive, on a thread of its own, so that a handler that blocks the event loop costs nobody a lock.
 
-Every lock is renewed at half of what is left of it, in batches. A renewal that fails is tried again until the lock has
-really ended; then the engine is told, which tells the handler and settles nothing. The engine's loop changes the table,
+Every lock is renewed at half of what is left of it, in batches; a renewal that comes late asks for twice the time. One
+that fails is tried again until the lock has really ended; then the engine is told, which tells the handler and settles nothing. The engine's loop changes the table,
 the thread reads it: single dictionary operations, which the interpreter keeps whole.
 """
 
@@ -28,6 +28,8 @@ logger = logging.getLogger("queue_runtime.engine")
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.01
 _LONGEST_RETRY_US = 1_000_000
+_LATE = 0.1  # of a lock's span: a renewal that comes later than this asks for more
+_OVER_EXTENSION = 2.0
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class _Held:
     key: str
     queue: str
     receipt: Receipt
+    span_us: int
     renew_at: int
 
 
@@ -105,9 +108,9 @@ class Leases:
                 continue
             known = self._held.get(name)
             if known is None or known.receipt.handle != copy.receipt:
-                until = Timestamp(copy.locked_until)
+                now, until = self._clock.now(), Timestamp(copy.locked_until)
                 receipt = Receipt(copy.receipt, copy.provider_id, until, self._provider_name)
-                self._held[name] = _Held(message.key, queue, receipt, _half_way(self._clock.now(), until))
+                self._held[name] = _Held(message.key, queue, receipt, max(until - now, 0), _half_way(now, until))
 
     def follow_all(self, state: EngineState, session_queues: Collection[str]) -> None:
         """Follow what a journal says is held, and nothing else: at start-up, and after the state was folded anew.
@@ -176,7 +179,13 @@ class Leases:
             if lease.renew_at <= now:
                 due[lease.queue].append(lease)
         for queue, leases in due.items():
-            await self._renew(queue, leases, renewed, lost)
+            late = [lease for lease in leases if now - lease.renew_at > lease.span_us * _LATE]
+            on_time = [lease for lease in leases if now - lease.renew_at <= lease.span_us * _LATE]
+            if on_time:
+                await self._renew(queue, on_time, None, renewed, lost)
+            if late:  # this machine is slow just now, and may be again
+                longest_s = max(lease.span_us for lease in late) / 1_000_000
+                await self._renew(queue, late, _OVER_EXTENSION * longest_s, renewed, lost)
         lost_sessions = await self._renew_sessions(now)
         if (renewed or lost or lost_sessions) and self._engine_loop is not None:
             report = LeaseReport(tuple(renewed), tuple(lost), tuple(lost_sessions))
@@ -184,10 +193,16 @@ class Leases:
         return self._next_pass_s()
 
     async def _renew(
-        self, queue: str, leases: list[_Held], renewed: list[tuple[str, str, int]], lost: list[tuple[str, str]]
+        self,
+        queue: str,
+        leases: list[_Held],
+        for_s: float | None,
+        renewed: list[tuple[str, str, int]],
+        lost: list[tuple[str, str]],
     ) -> None:
         try:
-            answers = await self._provider.renew(Address(QueueName(queue)), [lease.receipt for lease in leases])
+            receipts = [lease.receipt for lease in leases]
+            answers = await self._provider.renew(Address(QueueName(queue)), receipts, for_s)
         except QueueError as error:
             answers = [error] * len(leases)
         now = self._clock.now()

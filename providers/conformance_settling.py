@@ -128,6 +128,22 @@ class SettlingPromises:
 
         await desk.complete(delivery)
 
+    async def test_a_lock_lasts_as_long_as_it_was_asked_for_where_that_can_be_chosen(self, desk: Desk) -> None:
+        """A renewal for twice the queue's duration holds that long; a broker that cannot says so and gives its own."""
+        await desk.send(message())
+        delivery = await desk.one()
+        lock_s = desk.capabilities.lock_s
+        (end,) = await desk.provider.renew(desk.source, [delivery.receipt], 2 * lock_s)
+        assert isinstance(end, int)
+
+        await desk.harness.pass_time(lock_s * 1.5)
+
+        if desk.capabilities.variable_lock:
+            await desk.nothing()
+            await desk.complete(delivery)
+        else:
+            assert (await desk.one()).delivery_count == delivery.delivery_count + 1
+
     async def test_a_lost_lock_cannot_be_renewed(self, desk: Desk) -> None:
         """A lock that ended is not revived, and one in a batch does not cost the others theirs."""
         await desk.send(message(b"1"))

@@ -90,6 +90,7 @@ class Capabilities:
     receipts_survive_restart: bool  # another process may settle and renew with a journaled receipt
     max_batch: int
     max_message_bytes: int
+    variable_lock: bool  # `renew` extends a lock by what it is asked for
     max_lock_s: float
     max_deliveries: int | None  # the broker's own bound; beyond it the broker dead-letters
     lock_s: float  # how long the lock of a fresh delivery lasts
@@ -193,9 +194,12 @@ class Provider(Protocol):
         """
         ...
 
-    async def renew(self, source: Address, receipts: Sequence[Receipt]) -> list[Timestamp | QueueError]:
+    async def renew(
+        self, source: Address, receipts: Sequence[Receipt], for_s: float | None = None
+    ) -> list[Timestamp | QueueError]:
         """Extend the locks of deliveries by the queue's lock duration from now; answers the new ends.
 
+        `for_s` asks for another duration, in seconds: honoured where `Capabilities.variable_lock` is True, else ignored.
         A receipt whose lock has ended answers InvalidReceipt (a broker that renews expired ones, as standard SQS does,
         is not to be believed: the adapter refuses before it calls).
         """

@@ -115,11 +115,11 @@ class Calls:
                 for settlement in settlements
             ]
 
-    def renew(self, source: Address, receipts: Sequence[Receipt]) -> list[Timestamp | QueueError]:
+    def renew(self, source: Address, receipts: Sequence[Receipt], for_s: float | None) -> list[Timestamp | QueueError]:
         """Extend locks, each on its own; in a session each extends the session's."""
         refusal = self.broker.faults.next_refusal
         with self.broker.at(source) as (queue, now):
-            return [refusal(Operation.RENEW, source.queue) or queue.renew(receipt, now) for receipt in receipts]
+            return [refusal(Operation.RENEW, source.queue) or queue.renew(receipt, now, for_s) for receipt in receipts]
 
     def peek(self, source: Address, max_messages: int, after_sequence: int) -> list[Delivery]:
         """Look at what is not scheduled, locked or not, in the queue's order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -11,15 +13,17 @@ from queue_runtime.providers.port import SettleKind
 
 __all__ = ["Locks"]
 
+FEW_ENDS = 1_000  # ends that do not count any more, before the heap is worth cleaning
 REMEMBERED = 10_000  # settled receipts, so that a repeated settlement is recognised; a client repeats within seconds
 
 
 class Locks:
-    """Who may settle what. All locks of a queue last equally long, so the order of locking is the order of expiry."""
+    """Who may settle what, and whose lock ends next."""
 
     def __init__(self) -> None:
-        # An OrderedDict, because its first item is found in constant time after many deletions; a dict's is not.
-        self._held: OrderedDict[str, Stored] = OrderedDict()
+        self._held: dict[str, Stored] = {}
+        self._ends: list[tuple[Timestamp, int, str]] = []  # a heap; an entry counts while its lock still ends then
+        self._order = itertools.count()
         self._settled: OrderedDict[str, SettleKind] = OrderedDict()
 
     def take(self, stored: Stored, handle: str, until: Timestamp) -> None:
@@ -27,6 +31,7 @@ class Locks:
         stored.handle = handle
         stored.locked_until = until
         self._held[handle] = stored
+        self._note_end(stored)
 
     def find(self, handle: str) -> Stored | None:
         """Return the message that this receipt holds."""
@@ -35,7 +40,22 @@ class Locks:
     def renew(self, stored: Stored, until: Timestamp) -> None:
         """Move the end of a lock."""
         stored.locked_until = until
-        self._held.move_to_end(stored.handle)
+        self._note_end(stored)
+
+    def _note_end(self, stored: Stored) -> None:
+        heapq.heappush(self._ends, (stored.locked_until, next(self._order), stored.handle))
+        if len(self._ends) > FEW_ENDS + 2 * len(self._held):
+            self._ends = [end for end in self._ends if self._counts(end)]
+            heapq.heapify(self._ends)
+
+    def _counts(self, end: tuple[Timestamp, int, str]) -> bool:
+        stored = self._held.get(end[2])
+        return stored is not None and stored.locked_until == end[0]
+
+    def _next(self) -> Stored | None:
+        while self._ends and not self._counts(self._ends[0]):
+            heapq.heappop(self._ends)
+        return self._held[self._ends[0][2]] if self._ends else None
 
     def free(self, stored: Stored) -> None:
         """End the lock on a message, if there is one. Its receipt is worth nothing from now on."""
@@ -53,14 +73,12 @@ class Locks:
         return self._settled.get(handle) is kind
 
     def expired(self, now: Timestamp) -> Iterator[Stored]:
-        """Yield the messages whose lock has ended, in the order of locking. Free each before asking for the next."""
-        while self._held:
-            stored = next(iter(self._held.values()))
-            if stored.locked_until > now:
-                return
+        """Yield the messages whose lock has ended, in the order of their ends. Free each before asking for the next."""
+        while (stored := self._next()) is not None and stored.locked_until <= now:
             yield stored
 
     @property
     def next_end(self) -> Timestamp:
         """When the next lock ends unless renewed."""
-        return next(iter(self._held.values())).locked_until if self._held else NEVER
+        stored = self._next()
+        return NEVER if stored is None else stored.locked_until

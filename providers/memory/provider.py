@@ -71,6 +71,7 @@ class MemoryProvider:
             receipts_survive_restart=True,
             max_batch=MAX_BATCH,
             max_message_bytes=settings.max_message_bytes,
+            variable_lock=not has_sessions,
             max_lock_s=A_YEAR_S,
             max_deliveries=settings.max_deliveries,
             lock_s=settings.session_lock_s if has_sessions else settings.lock_s,
@@ -107,10 +108,12 @@ class MemoryProvider:
         await self._calls.begin(Operation.SETTLE, source.queue, itemised=True)
         return self._calls.settle(source, settlements)
 
-    async def renew(self, source: Address, receipts: Sequence[Receipt]) -> list[Timestamp | QueueError]:
+    async def renew(
+        self, source: Address, receipts: Sequence[Receipt], for_s: float | None = None
+    ) -> list[Timestamp | QueueError]:
         """Renew item by item; in a session each renews the session."""
         await self._calls.begin(Operation.RENEW, source.queue, itemised=True)
-        return self._calls.renew(source, receipts)
+        return self._calls.renew(source, receipts, for_s)
 
     async def peek(self, source: Address, max_messages: int, after_sequence: int = 0) -> list[Delivery]:
         """Look at what is not scheduled, locked or not, in the queue's order."""

@@ -149,13 +149,13 @@ class BrokerQueue:
             return UnsupportedOperation(kind, "the in-memory broker does not do this here", context=context)
         return None
 
-    def renew(self, receipt: Receipt, now: Timestamp) -> Timestamp | QueueError:
-        """Extend a lock from now on. In a session that is the session's lock."""
+    def renew(self, receipt: Receipt, now: Timestamp, for_s: float | None) -> Timestamp | QueueError:
+        """Extend a lock from now on. In a session that is the session's lock, which lasts as the queue says."""
         stored = self.locks.find(receipt.handle)
         if stored is None:
             return _stale(self, receipt, "renew")
         if self.sessions is None:
-            until = later(now, self.settings.lock_s)
+            until = later(now, self.settings.lock_s if for_s is None else for_s)
             self.locks.renew(stored, until)
             return until
         session = self.sessions.find(stored.message.session_id or "")

@@ -70,9 +70,11 @@ class RemoteMemoryProvider:
         answers = await self._link.call("settle", source, tuple(settlements))
         return list(cast("tuple[QueueError | None, ...]", answers))
 
-    async def renew(self, source: Address, receipts: Sequence[Receipt]) -> list[Timestamp | QueueError]:
+    async def renew(
+        self, source: Address, receipts: Sequence[Receipt], for_s: float | None = None
+    ) -> list[Timestamp | QueueError]:
         """Renew item by item; in a session each renews the session."""
-        answers = await self._link.call("renew", source, tuple(receipts))
+        answers = await self._link.call("renew", source, tuple(receipts), for_s)
         return list(cast("tuple[Timestamp | QueueError, ...]", answers))
 
     async def peek(self, source: Address, max_messages: int, after_sequence: int = 0) -> list[Delivery]:
