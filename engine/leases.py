@@ -1,8 +1,9 @@
 """Keeps locks alive, on a thread of its own, so that a handler that blocks the event loop costs nobody a lock.
 
 Every lock is renewed at half of what is left of it, in batches; a renewal that comes late asks for twice the time. One
-that fails is tried again until the lock has really ended; then the engine is told, which tells the handler and settles nothing. The engine's loop changes the table,
-the thread reads it: single dictionary operations, which the interpreter keeps whole.
+that fails is tried again until the lock has really ended; then the engine is told, which tells the handler and settles
+nothing. The engine's loop changes the table, the thread reads it: single dictionary operations, which the interpreter
+keeps whole.
 """
 
 from __future__ import annotations

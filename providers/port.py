@@ -199,7 +199,7 @@ class Provider(Protocol):
     ) -> list[Timestamp | QueueError]:
         """Extend the locks of deliveries by the queue's lock duration from now; answers the new ends.
 
-        `for_s` asks for another duration, in seconds: honoured where `Capabilities.variable_lock` is True, else ignored.
+        `for_s` asks for another duration, in seconds: kept where `Capabilities.variable_lock` is True, else ignored.
         A receipt whose lock has ended answers InvalidReceipt (a broker that renews expired ones, as standard SQS does,
         is not to be believed: the adapter refuses before it calls).
         """
