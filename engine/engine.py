@@ -64,6 +64,7 @@ class Engine:
         self._queues = tuple(QueueName(queue) for queue in settings.queues)
         self._stop_asked = asyncio.Event()
         self._abort_asked = asyncio.Event()
+        self._draining = asyncio.Lock()
         self._parts: Parts | None = None
         self._control: Control | None = None
         self._is_stopped = False
@@ -213,12 +214,15 @@ class Engine:
                 cancelled and released. A handler that does not end when it is cancelled is waited for.
         """
         self._stop_asked.set()
-        if self._is_stopped or self._parts is None:
-            return
-        await self._parts.drain(self._settings.drain_s if deadline_s is None else deadline_s)
+        async with self._draining:
+            if not self._is_stopped and self._parts is not None:
+                await self._drain(self._parts, self._settings.drain_s if deadline_s is None else deadline_s)
+
+    async def _drain(self, parts: Parts, deadline_s: float) -> None:
+        await parts.drain(deadline_s)
         if self._settings.debug_fold:
             await self._compare_with_fold()
-        await self._parts.journal_stop("drained")
+        await parts.journal_stop("drained")
         self._is_stopped = True
         if self._plugins.observes("engine_stopped"):
             now = Timestamp(self._clock.now())
