@@ -226,9 +226,7 @@ class Engine:
         self._is_stopped = True
         if self._plugins.observes("engine_stopped"):
             now = Timestamp(self._clock.now())
-            self._plugins.notify_engine_stopped(
-                EngineStoppedInfo(run_id=self._parts.core.run_id, why="drained", at=now)
-            )
+            self._plugins.notify_engine_stopped(EngineStoppedInfo(run_id=parts.core.run_id, why="drained", at=now))
 
     async def stop(self) -> None:
         """Stop at once. Attempts that run are cancelled and not waited for: the next start counts them as crashed."""
