@@ -65,8 +65,6 @@ from queue_runtime.providers.port import (
     Settlement,
 )
 from queue_runtime.providers.redrive import (
-    ORIGIN_ATTRIBUTE,
-    REDRIVE_ATTRIBUTE,
     origin_of,
     redriven,
 )
@@ -89,8 +87,6 @@ from queue_runtime.providers.settings import (
 )
 
 __all__ = [
-    "ORIGIN_ATTRIBUTE",
-    "REDRIVE_ATTRIBUTE",
     "Address",
     "AuthenticationFailed",
     "AuthorizationFailed",

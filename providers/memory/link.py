@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from dataclasses import dataclass
 from typing import cast
 
 from queue_runtime.providers.errors import ConnectionFailed, ProviderClosed, QueueError, SerializationError
 from queue_runtime.providers.memory.queue import PROVIDER
 from queue_runtime.providers.memory.wire import read_frame, write_frame
-from queue_runtime.providers.message import Delivery
+from queue_runtime.providers.message import Delivery, QueueName
 from queue_runtime.providers.port import Address, SettleKind, Settlement
 
 __all__ = ["Link"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call that is not answered yet. `source`: where a receive takes messages from."""
+
+    answered: asyncio.Future[object]
+    source: Address | None
 
 
 class Link:
@@ -23,8 +32,7 @@ class Link:
         self.address = address
         self.is_open = False
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[object]] = {}
-        self._unwanted: dict[int, Address] = {}  # receives that were cancelled: what they still bring is given back
+        self._asked: dict[int, _Asked] = {}  # until answered, also when nobody waits for the answer any more
         self._connecting = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -39,16 +47,17 @@ class Link:
         """
         writer = await self._connected()
         number = next(self._numbers)
-        answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answered
+        asked = _Asked(asyncio.get_running_loop().create_future(), _taken_from(method, arguments))
+        self._asked[number] = asked
         write_frame(writer, [number, method, arguments])
         try:
-            result = await answered
+            result = await asked.answered
         except asyncio.CancelledError:
-            self._give_up(number, method, arguments, answered)
+            if asked.answered.cancelled():
+                self._call_off(number)
+            elif asked.answered.exception() is None:
+                self._give_back(asked, asked.answered.result())
             raise
-        finally:
-            del self._waiting[number]
         if isinstance(result, QueueError):
             raise result
         return result
@@ -96,37 +105,42 @@ class Link:
         if self._writer is not None:
             self._writer.close()
         self._writer = None
-        self._unwanted.clear()
         self._fail(ConnectionFailed(f"the memory broker at {self.address!r} went away: the call may have been done"))
 
-    def _give_up(
-        self, number: int, method: str, arguments: tuple[object, ...], answered: asyncio.Future[object]
-    ) -> None:
-        """Call off what was asked; if that comes too late for a receive, give back what it brought or will bring."""
-        source = arguments[0] if method == "receive" and arguments else None
-        if answered.cancelled():
-            if isinstance(source, Address):
-                self._unwanted[number] = source
-            if self._writer is not None:
-                write_frame(self._writer, [number, "cancel", ()])
-        elif isinstance(source, Address) and answered.exception() is None:
-            self._give_back(source, answered.result())
+    def _call_off(self, number: int) -> None:
+        # The broker answers this like any call, or it was too late: then the answer is what was asked for.
+        if self._writer is not None:
+            write_frame(self._writer, [number, "cancel", ()])
 
     def _deliver(self, number: int, result: object) -> None:
-        waiting = self._waiting.get(number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(result)
-        elif (source := self._unwanted.pop(number, None)) is not None:
-            self._give_back(source, result)
+        asked = self._asked.pop(number, None)
+        if asked is None:
+            return
+        if asked.answered.done():
+            self._give_back(asked, result)
+        else:
+            asked.answered.set_result(result)
 
-    def _give_back(self, source: Address, result: object) -> None:
+    def _give_back(self, asked: _Asked, result: object) -> None:
         # Nobody waits for these messages any more: without this they would stay locked, and block their sessions.
-        if result and isinstance(result, tuple) and self._writer is not None:
+        if asked.source is not None and result and isinstance(result, tuple) and self._writer is not None:
             deliveries = cast("tuple[Delivery, ...]", result)
             back = [Settlement(SettleKind.ABANDON, delivery.receipt) for delivery in deliveries]
-            write_frame(self._writer, [next(self._numbers), "settle", (source, back)])
+            write_frame(self._writer, [next(self._numbers), "settle", (asked.source, back)])
 
     def _fail(self, error: QueueError) -> None:
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(error)
+        for asked in self._asked.values():
+            if not asked.answered.done():
+                asked.answered.set_exception(error)
+        self._asked.clear()
+
+
+def _taken_from(method: str, arguments: tuple[object, ...]) -> Address | None:
+    """Return where a receive takes messages from; None for other calls."""
+    match method, arguments:
+        case "receive", (Address() as source, *_):
+            return source
+        case "session.receive", (QueueName() as queue, *_):
+            return Address(queue)
+        case _:
+            return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -18,12 +16,17 @@ REMEMBERED = 10_000  # settled receipts, so that a repeated settlement is recogn
 
 
 class Locks:
-    """Who may settle what, and whose lock ends next."""
+    """Who may settle what.
+
+    Fresh locks of a queue last equally long, so the order of locking is the order of expiry, and looking for what has
+    expired costs nothing. Those renewed for a length of their own are kept apart, and searched when one can have ended.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[str, Stored] = {}
-        self._ends: list[tuple[Timestamp, int, str]] = []  # a heap; an entry counts while its lock still ends then
-        self._order = itertools.count()
+        # An OrderedDict, because its first item is found in constant time after many deletions; a dict's is not.
+        self._held: OrderedDict[str, Stored] = OrderedDict()
+        self._odd: dict[str, Stored] = {}
+        self._odd_from = NEVER  # no lock in `_odd` ends before this
         self._settled: OrderedDict[str, SettleKind] = OrderedDict()
 
     def take(self, stored: Stored, handle: str, until: Timestamp) -> None:
@@ -31,39 +34,29 @@ class Locks:
         stored.handle = handle
         stored.locked_until = until
         self._held[handle] = stored
-        self._note_end(stored)
 
     def find(self, handle: str) -> Stored | None:
         """Return the message that this receipt holds."""
-        return self._held.get(handle)
+        return self._held.get(handle) or self._odd.get(handle)
 
-    def renew(self, stored: Stored, until: Timestamp) -> None:
-        """Move the end of a lock."""
+    def renew(self, stored: Stored, until: Timestamp, *, is_odd: bool) -> None:
+        """Move the end of a lock; `is_odd`: by another length than that of fresh locks."""
+        self.free(stored)
         stored.locked_until = until
-        self._note_end(stored)
-
-    def _note_end(self, stored: Stored) -> None:
-        heapq.heappush(self._ends, (stored.locked_until, next(self._order), stored.handle))
-        if len(self._ends) > FEW_ENDS + 2 * len(self._held):
-            self._ends = [end for end in self._ends if self._counts(end)]
-            heapq.heapify(self._ends)
-
-    def _counts(self, end: tuple[Timestamp, int, str]) -> bool:
-        stored = self._held.get(end[2])
-        return stored is not None and stored.locked_until == end[0]
-
-    def _next(self) -> Stored | None:
-        while self._ends and not self._counts(self._ends[0]):
-            heapq.heappop(self._ends)
-        return self._held[self._ends[0][2]] if self._ends else None
+        if is_odd:
+            self._odd[stored.handle] = stored
+            self._odd_from = min(self._odd_from, until)
+        else:
+            self._held[stored.handle] = stored
 
     def free(self, stored: Stored) -> None:
         """End the lock on a message, if there is one. Its receipt is worth nothing from now on."""
-        self._held.pop(stored.handle, None)
+        if self._held.pop(stored.handle, None) is None:
+            self._odd.pop(stored.handle, None)
 
     def settle(self, stored: Stored, kind: SettleKind) -> None:
         """End the lock, and remember what its receipt did."""
-        del self._held[stored.handle]
+        self.free(stored)
         self._settled[stored.handle] = kind
         if len(self._settled) > REMEMBERED:
             self._settled.popitem(last=False)
@@ -73,12 +66,21 @@ class Locks:
         return self._settled.get(handle) is kind
 
     def expired(self, now: Timestamp) -> Iterator[Stored]:
-        """Yield the messages whose lock has ended, in the order of their ends. Free each before asking for the next."""
-        while (stored := self._next()) is not None and stored.locked_until <= now:
+        """Yield the messages whose lock has ended, freeing each."""
+        while self._held:
+            stored = next(iter(self._held.values()))
+            if stored.locked_until > now:
+                break
+            self.free(stored)
             yield stored
+        if self._odd_from <= now:
+            for stored in [stored for stored in self._odd.values() if stored.locked_until <= now]:
+                self.free(stored)
+                yield stored
+            self._odd_from = min((stored.locked_until for stored in self._odd.values()), default=NEVER)
 
     @property
     def next_end(self) -> Timestamp:
-        """When the next lock ends unless renewed."""
-        stored = self._next()
-        return NEVER if stored is None else stored.locked_until
+        """When a lock may end unless renewed; no lock ends before it."""
+        regular = next(iter(self._held.values())).locked_until if self._held else NEVER
+        return min(regular, self._odd_from)

@@ -156,7 +156,7 @@ class BrokerQueue:
             return _stale(self, receipt, "renew")
         if self.sessions is None:
             until = later(now, self.settings.lock_s if for_s is None else for_s)
-            self.locks.renew(stored, until)
+            self.locks.renew(stored, until, is_odd=for_s is not None and for_s != self.settings.lock_s)
             return until
         session = self.sessions.find(stored.message.session_id or "")
         if session is None:
@@ -207,7 +207,6 @@ class BrokerQueue:
         """Let everything happen that was due by `now`."""
         if self.sessions is None:
             for stored in self.locks.expired(now):
-                self.locks.free(stored)
                 self.release(stored, now)
         else:
             for session in self.sessions.expired(now):

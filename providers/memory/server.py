@@ -76,12 +76,12 @@ class MemoryBrokerServer:
             self._connections.add(task)
         try:
             await _Connection(self._broker, writer).run(reader)
-        except asyncio.CancelledError:
-            return  # the server is closing; asyncio's stream callback would log a task that ends cancelled
-        finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+        except asyncio.CancelledError:
+            writer.close()  # the server is closing; asyncio's stream callback would log a task that ends cancelled
+        finally:
             if task is not None:
                 self._connections.discard(task)
 

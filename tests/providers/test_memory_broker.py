@@ -235,6 +235,25 @@ async def test_a_lock_can_be_lost_on_purpose(clock: FakeClock) -> None:
         broker.lose_session("pulls", "s")
 
 
+async def test_locks_renewed_for_different_times_end_each_at_its_own(clock: FakeClock) -> None:
+    """A long lock hides no shorter one behind it, and a renewal for the usual time ends the exception."""
+    _, provider = await provider_with(QueueSettings(lock_s=30), clock)
+    await provider.send(PULLS.queue, [Message(body) for body in (b"long", b"short", b"usual")])
+    long, short, usual = await take(provider, 3)
+    await provider.renew(PULLS, [long.receipt], for_s=100)
+    await provider.renew(PULLS, [short.receipt, usual.receipt], for_s=5)
+    await provider.renew(PULLS, [usual.receipt])
+
+    ended: dict[bytes, int] = {}
+    for second in range(1, 102):
+        await clock.advance(1)
+        for delivery in await take(provider, 3):
+            ended[delivery.message.body] = second
+            await settle(provider, SettleKind.COMPLETE, delivery)
+
+    assert ended == {b"short": 5, b"usual": 30, b"long": 100}
+
+
 async def test_two_brokers_share_nothing(clock: FakeClock) -> None:
     """State is the broker's own: as many as one likes in a process."""
     one, provider = await provider_with(QueueSettings(), clock)
