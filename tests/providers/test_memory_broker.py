@@ -1,6 +1,7 @@
 """The in-memory broker's own knobs: what the conformance suite cannot ask of every provider."""
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -252,6 +253,34 @@ async def test_locks_renewed_for_different_times_end_each_at_its_own(clock: Fake
             await settle(provider, SettleKind.COMPLETE, delivery)
 
     assert ended == {b"short": 5, b"usual": 30, b"long": 100}
+
+
+async def test_l13_who_waits_gets_a_message_the_instant_its_lock_ends(clock: FakeClock) -> None:
+    """A receive that waits is woken by an expiry as it is by a send: no sooner and no later."""
+    for kind in (QueueKind.STANDARD, QueueKind.FIFO):
+        _, provider = await provider_with(QueueSettings(kind=kind, lock_s=30), clock)
+        await provider.send(PULLS.queue, [Message(b"x", session_id="s")])
+        (first,) = await take(provider)
+        waiting = asyncio.ensure_future(provider.receive(PULLS, 1, 100))
+        await clock.advance(29.999)
+        assert not waiting.done()
+        await clock.advance(0.001)
+
+        (again,) = await waiting
+        assert again.delivered_at == first.receipt.expires_at
+
+
+async def test_b25_a_receive_keeps_its_time_out_by_the_systems_clock() -> None:
+    """It returns within 100 ms of the time asked for, and takes no processor time meanwhile."""
+    provider = MemoryProvider(MemoryBroker({"pulls": QueueSettings()}))
+    await provider.open()
+    loop = asyncio.get_running_loop()
+    started, worked = loop.time(), time.process_time()
+
+    assert await provider.receive(PULLS, 1, 0.25) == []
+
+    assert 0.25 <= loop.time() - started <= 0.35
+    assert time.process_time() - worked < 0.1
 
 
 async def test_two_brokers_share_nothing(clock: FakeClock) -> None:
