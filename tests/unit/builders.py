@@ -1,5 +1,7 @@
 """Events and inputs about one message, with the values that a test does not care for filled in."""
 
+from dataclasses import replace
+
 from queue_runtime.engine.effects import ReleaseLease, RunHandler, Send, Settle, WakeAt
 from queue_runtime.engine.inputs import (
     Action,
@@ -83,6 +85,10 @@ def received(
         receipt=f"receipt of {copy} at {at}",
         body=body,
     )
+
+
+def with_receipt(event: Received, receipt: str) -> Received:
+    return replace(event, receipt=receipt)
 
 
 def redelivered(key: str = KEY, *, at: int = 0, copy: str = "b1", count: int = 2) -> Redelivered:
