@@ -34,7 +34,7 @@ class Wakeups:
             return
         if message.phase is Phase.WAITING:
             core.submit(effect.key, Expired(core.now()))
-        core.perform(effect.key)  # a later instant may be owed by now
+        # Not performed again here: what may not start just now would wake up at once, over and over.
         core.lanes.offer(effect.key)
         core.pump()
 
