@@ -12,22 +12,29 @@ from queue_runtime.journal.events import EVENT_TYPES, Event
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.memory import MemoryJournal
 from queue_runtime.journal.port import Journal
+from queue_runtime.journal.reader import Entry, JournalReader, JournalStatistics
 from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.journal.state import EngineState, fold
+from queue_runtime.journal.verify import Verdict, verify
 
 __all__ = [
     "EVENT_TYPES",
     "EngineState",
+    "Entry",
     "Event",
     "EventRefused",
     "Journal",
     "JournalCorrupt",
     "JournalError",
     "JournalOwned",
+    "JournalReader",
     "JournalSettings",
+    "JournalStatistics",
     "JournalUnavailable",
     "MemoryJournal",
     "SqliteJournal",
     "UnknownEvent",
+    "Verdict",
     "fold",
+    "verify",
 ]

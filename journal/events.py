@@ -135,6 +135,7 @@ Event: TypeAlias = (
     | RunStopped
     | OperatorActed
 )
+"""Any event that a journal may hold."""
 
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)
 """Every event type; `KIND` numbers are unique among them."""

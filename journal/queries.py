@@ -6,6 +6,7 @@ from functools import cache
 
 __all__ = [
     "APPLICATION_ID",
+    "COUNTS",
     "CREATE",
     "EMPTY_PROBE",
     "ENTRIES",
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_ROWS",
     "PRAGMAS",
     "ROWS",
+    "SPAN",
     "insert_rows",
 ]
 
@@ -87,8 +89,21 @@ _COLUMNS = (
 ROWS = f"SELECT {_COLUMNS} FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"  # noqa: S608
 """A page of rows: the load, the check of the chain."""
 
-ENTRIES = f"SELECT {_COLUMNS} FROM events WHERE position > ? AND position <= ? {{filters}} ORDER BY position"  # noqa: S608
-"""Rows for people; `filters` are conditions on columns with parameters."""
+ENTRIES = f"""
+SELECT {_COLUMNS} FROM events
+WHERE position > :after AND position <= :until
+    AND (:key IS NULL OR key = :key)
+    AND (:session IS NULL OR session = :session)
+    AND (:kinds IS NULL OR kind IN (SELECT value FROM json_each(:kinds)))
+ORDER BY position LIMIT :limit
+"""  # noqa: S608 - column names of ours
+"""A page of rows for people: of one message, session or set of kinds."""
+
+COUNTS = "SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind"
+"""How many events of each kind there are."""
+
+SPAN = "SELECT min(position), max(position), min(at), max(at) FROM events"
+"""From where to where a segment goes."""
 
 LAST_ROW = "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1"
 """The end of the segment."""
