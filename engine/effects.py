@@ -91,10 +91,14 @@ Effect: TypeAlias = RunHandler | Send | Settle | ReleaseLease | WakeAt
 
 
 def owed(message: MessageState) -> tuple[Effect, ...]:
-    """List what is due for one message. An orphaned handler runs already; a lapsed message waits for the broker."""
+    """List what is due for one message. A lapsed one waits for its broker.
+
+    An orphaned attempt is owed its run as any other: its lock may have been lost before the handler was started, and
+    an attempt that is never run would never end. Whoever runs it may end it at once, by `HandlerReleased`.
+    """
     releases = _releases(message) if message.is_releasing else ()
     match message.phase:
-        case Phase.RUNNING:
+        case Phase.RUNNING | Phase.ORPHANED:
             return (RunHandler(message.key, message.attempt), *releases)
         case Phase.SENDING:
             return (Send(message.key, message.sent, message.outgoing[message.sent]), *releases)

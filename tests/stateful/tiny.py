@@ -15,6 +15,7 @@ from queue_runtime.engine.inputs import (
     BreakerChecked,
     Delivered,
     HandlerRaised,
+    HandlerReleased,
     HandlerReturned,
     Input,
     LockLost,
@@ -169,6 +170,9 @@ class TinyEngine:
             case Send(key, index, message):
                 broker.sent.append(f"{key}/{message.message_id}")
                 self.answers.append((key, SendConfirmed(now, index, "out")))
+                del self.performing[effect.id]
+            case RunHandler(key, attempt) if not self.state.messages[key].is_held:
+                self.answers.append((key, HandlerReleased(now, attempt, "its lock was lost before it ran")))
                 del self.performing[effect.id]
             case RunHandler() | WakeAt():
                 pass  # it is in `performing` until it ends

@@ -123,7 +123,7 @@ LEASES = [
     Row(Phase.SETTLING, b.renewed(), _RENEWED, (b.settle(),)),
     Row(Phase.WAITING, b.lost(), (b.lapsed(),), ()),
     Row(Phase.WAITING, b.lost(), (b.lapsed(),), (), (b.received(), b.duplicate())),
-    Row(Phase.RUNNING, b.lost(), (b.lapsed(),), ()),
+    Row(Phase.RUNNING, b.lost(), (b.lapsed(),), (b.run(),)),
     Row(Phase.RUNNING, b.lost(), (b.lapsed(),), (b.run(),), (b.received(), b.duplicate(), b.started())),
     Row(Phase.BACKING_OFF, b.lost(), (b.lapsed(),), ()),
     Row(Phase.BACKING_OFF, b.lost(), (b.lapsed(),), (b.wake(10 * S),), (*PAST[Phase.BACKING_OFF], b.duplicate())),
@@ -185,5 +185,5 @@ ATTEMPTS = [
     ),
     Row(Phase.ORPHANED, b.drained(), (b.released(),), ()),
     Row(Phase.RUNNING, b.step(), (StepRecorded(KEY, 0, 1, "classify", b"result"),), (b.run(),)),
-    Row(Phase.ORPHANED, b.step(), (StepRecorded(KEY, 0, 1, "classify", b"result"),), ()),
+    Row(Phase.ORPHANED, b.step(), (StepRecorded(KEY, 0, 1, "classify", b"result"),), (b.run(),)),
 ]

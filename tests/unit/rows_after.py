@@ -82,10 +82,16 @@ SETTLEMENTS = [
         Phase.ORPHANED,
         b.confirmed(ABANDON),
         (b.settled(ABANDON),),
-        (),
+        (b.run(),),
         (*GIVING_BACK, b.started(), b.lapsed(copy="b2")),
     ),
-    Row(Phase.ORPHANED, b.denied(ABANDON), (b.refused(ABANDON),), (), (*GIVING_BACK, b.started(), b.lapsed(copy="b2"))),
+    Row(
+        Phase.ORPHANED,
+        b.denied(ABANDON),
+        (b.refused(ABANDON),),
+        (b.run(),),
+        (*GIVING_BACK, b.started(), b.lapsed(copy="b2")),
+    ),
     Row(
         Phase.BACKING_OFF,
         b.confirmed(ABANDON),
