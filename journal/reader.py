@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 from queue_runtime.journal import queries
 from queue_runtime.journal.chain import Row, check_body
@@ -74,7 +74,8 @@ class JournalReader:
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
             self._connection.execute("PRAGMA query_only = 1")
 
-    def __enter__(self) -> JournalReader:
+    def __enter__(self) -> Self:
+        """Return the reader itself; leaving closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,7 +96,7 @@ class JournalReader:
     ) -> Iterator[Entry]:
         """Yield what is stored at positions in (`after`, `until`], in order; of one message, session or type of event.
 
-        Without `until` it ends where the journal ends by then, so that it can be asked again with `after` the last seen.
+        Without `until` it ends where the journal ends by then: ask again with `after` the last position seen.
 
         Raises:
             JournalCorrupt: names the first position that cannot be read.
