@@ -6,6 +6,7 @@ from queue_runtime.engine.effects import ReleaseLease, RunHandler, Send, Settle,
 from queue_runtime.engine.inputs import (
     Action,
     Delivered,
+    Expired,
     HandBack,
     HandlerRaised,
     HandlerReleased,
@@ -22,6 +23,7 @@ from queue_runtime.engine.inputs import (
     SettleDenied,
     StepReturned,
 )
+from queue_runtime.engine.policy import Backoff, Policy
 from queue_runtime.journal.events import (
     AttemptCrashed,
     AttemptFailed,
@@ -226,6 +228,15 @@ def send_failed(index: int = 0, now: int = 0, *, transient: bool = False) -> Sen
 
 def restarted(now: int = 0, *, receipts_survive: bool = True) -> Restarted:
     return Restarted(now, receipts_survive)
+
+
+def expired(now: int = 0) -> Expired:
+    return Expired(now)
+
+
+def patient(retry_after_s: float) -> Policy:
+    """Return a policy that lets a service ask for that much time."""
+    return Policy(backoff=Backoff(max_retry_after_s=retry_after_s))
 
 
 def asked(action: Action, now: int = 0) -> OperatorAsked:
