@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from queue_runtime.engine.policy import Backoff, BackoffKind, BreakerPolicy, PoisonPolicy, Policy, SessionFailure
 
@@ -15,6 +15,7 @@ __all__ = ["EngineSettings"]
 
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
+_Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class EngineSettings(BaseSettings):
@@ -30,9 +31,9 @@ class EngineSettings(BaseSettings):
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="FULL survives a power cut; NORMAL survives a killed process only, and is faster."
     )
-    queues: tuple[str, ...] = Field(default=(), description="Queues to receive from.")
-    plugins: tuple[str, ...] = Field(
-        default=(), description="Import paths of plugins, `package.module` or `:attribute`."
+    queues: _Names = Field(default=(), description="Queues to receive from; comma-separated.")
+    plugins: _Names = Field(
+        default=(), description="Import paths of plugins, `package.module` or `:attribute`; comma-separated."
     )
     concurrency: _Count = Field(default=100, description="Handlers that run at the same time.")
     threads: _Count = Field(default=16, description="Threads for handlers that are plain functions.")
@@ -76,6 +77,11 @@ class EngineSettings(BaseSettings):
     debug_fold: bool = Field(
         default=False, description="Compare the live state with a fold of the journal at every stop."
     )
+
+    @field_validator("queues", "plugins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
     def policy(self) -> Policy:
         """Return the policy of a route without options of its own."""
