@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from queue_runtime.engine.effects import ReleaseLease, RunHandler, Send, Settle, WakeAt
+from queue_runtime.engine.effects import Effect, ReleaseLease, RunHandler, Send, Settle, WakeAt, owed
 from queue_runtime.engine.inputs import (
     Action,
     Delivered,
@@ -33,6 +33,7 @@ from queue_runtime.journal.events import (
     DeadLettered,
     Disposition,
     Duplicate,
+    Forgotten,
     LapseReason,
     LeaseLapsed,
     Outgoing,
@@ -42,7 +43,7 @@ from queue_runtime.journal.events import (
     Settled,
     SettleRefused,
 )
-from queue_runtime.journal.state import SettledKey
+from queue_runtime.journal.state import EngineState, SettledKey
 
 S = 1_000_000
 """A second."""
@@ -66,6 +67,7 @@ def received(
     locked_until: int | None = None,
     suspect_until: int = 0,
     body: bytes = b"body",
+    digest: bytes = b"digest of body",
 ) -> Received:
     return Received(
         key=key,
@@ -83,7 +85,7 @@ def received(
         attributes={},
         locked_until=at + LOCK if locked_until is None else locked_until,
         suspect_until=suspect_until,
-        body_digest=b"digest of " + body,
+        body_digest=digest,
         receipt=f"receipt of {copy} at {at}",
         body=body,
     )
@@ -163,6 +165,10 @@ def refused(how: Disposition = Disposition.COMPLETE, key: str = KEY, *, at: int 
 def message(index: int = 0) -> Outgoing:
     """Return what a handler sends."""
     return Outgoing(f"out-{index}", "labels", None, None, None, {}, None, None, b"out")
+
+
+def forgotten(key: str = KEY, *, at: int = 0) -> Forgotten:
+    return Forgotten(key, at, "not handed over again")
 
 
 # --- inputs ------------------------------------------------------------------------------------------------------
@@ -272,3 +278,8 @@ def release(key: str = KEY, *, copy: str = "b1", at: int = 0, delay_us: int = 0)
 
 def wake(at: int, key: str = KEY) -> WakeAt:
     return WakeAt(key, at)
+
+
+def owes(state: EngineState, key: str = KEY) -> tuple[Effect, ...]:
+    """Return what is owed for one of its messages."""
+    return owed(state.messages[key])

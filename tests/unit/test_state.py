@@ -1,0 +1,183 @@
+"""The fold: what a journal means beside its messages, and that equal journals mean the same."""
+
+import pickle
+
+import hypothesis.strategies as st
+from hypothesis import given as for_all
+
+from queue_runtime.journal.events import (
+    AttemptStarted,
+    Deferred,
+    Disposition,
+    Event,
+    OperatorActed,
+    Redacted,
+    Redriven,
+    RunStarted,
+    RunStopped,
+    SendCancelled,
+    SendScheduled,
+)
+from queue_runtime.journal.state import EngineState, MessageState, Phase, SettledKey, fold
+from tests.unit import builders as b
+from tests.unit.builders import KEY, S
+from tests.unit.rows import ATTEMPTS, HAND_OVERS
+from tests.unit.rows_after import LATER, OUTBOX, SETTLEMENTS
+from tests.unit.scenario import given
+
+HISTORIES = [row.before + row.events for row in (*HAND_OVERS, *ATTEMPTS, *OUTBOX, *SETTLEMENTS, *LATER)]
+DAY = 24 * 3_600 * S
+
+
+def _finished(key: str, at: int) -> tuple[Event, ...]:
+    return (b.received(key, at=at), b.started(key=key, at=at), b.completed(key=key, at=at), b.settled(key=key, at=at))
+
+
+@for_all(history=st.sampled_from(HISTORIES), cut=st.integers(0, 12))
+def test_a_fold_may_be_cut_anywhere_and_stored_in_between(history: tuple[Event, ...], cut: int) -> None:
+    """A snapshot and the events after it mean what all events mean."""
+    snapshot = pickle.loads(pickle.dumps(fold(history[:cut])))  # noqa: S301 - written a line above
+
+    assert fold(history[cut:], snapshot) == fold(history)
+
+
+def test_a_completed_message_is_remembered_from_its_settlement() -> None:
+    """Its key and the digest of its body; a dead letter may be sent again, so it is not remembered."""
+    dead = b.received("pulls:m2"), b.dead(key="pulls:m2"), b.settled(Disposition.DEAD_LETTER, "pulls:m2")
+
+    state = fold([*_finished(KEY, S), *dead])
+
+    assert state.settled == {KEY: SettledKey(S, b"digest of body")}
+    assert state.messages == {}
+
+
+def test_keys_leave_the_window_when_it_is_over() -> None:
+    """The window is a day by default: a later settlement takes out what is older, and nothing younger."""
+    state = fold([*_finished("pulls:m1", 0), *_finished("pulls:m2", S), *_finished("pulls:m3", DAY + S)])
+
+    assert list(state.settled) == ["pulls:m2", "pulls:m3"]
+
+
+def test_the_window_is_that_of_the_run() -> None:
+    """Another run may have another window."""
+    run = RunStarted("r1", 0, "1", "", "host", 1, 5 * S)
+
+    state = fold([run, *_finished("pulls:m1", 0), *_finished("pulls:m2", 6 * S)])
+
+    assert list(state.settled) == ["pulls:m2"]
+
+
+def test_a_duplicate_of_a_finished_message_moves_it_to_the_end_of_the_window() -> None:
+    """It is settled, never run, and remembered for a window more with the digest of its body."""
+    state = fold([*_finished("pulls:m1", 0), *_finished("pulls:m2", S), b.duplicate("pulls:m1", at=2 * S)])
+    assert state.messages["pulls:m1"].lane is None
+    assert b.owes(state, "pulls:m1") == (b.settle(key="pulls:m1", copy="b2", at=2 * S),)
+
+    state = fold([b.settled(key="pulls:m1", copy="b2", at=3 * S)], state)
+
+    assert list(state.settled.items()) == [
+        ("pulls:m2", SettledKey(S, b"digest of body")),
+        ("pulls:m1", SettledKey(3 * S, b"digest of body")),
+    ]
+
+
+def test_a_duplicate_whose_original_left_the_window_has_no_known_body() -> None:
+    """Its own event carries no digest, so none is made up."""
+    state = fold([b.duplicate(), b.settled(copy="b2", at=S)])
+
+    assert state.settled == {KEY: SettledKey(S, b"")}
+
+
+def test_a_run_goes_on_until_it_stops() -> None:
+    """A run that did not stop is one that crashed, if another one starts."""
+    run = RunStarted("r1", 0, "1", "", "host", 1, DAY)
+
+    assert fold([run]).run_id == "r1"
+    assert fold([run, RunStopped("r1", 1, "drained")]).run_id is None
+
+
+def test_a_scheduled_send_is_kept_until_it_is_handed_over() -> None:
+    """A second cancellation changes nothing."""
+    scheduled = SendScheduled("out-0", 0, 9 * S, b.message())
+    cancelled = SendCancelled("out-0", S, "sent")
+
+    assert fold([scheduled]).scheduled == {"out-0": scheduled}
+    assert fold([scheduled, cancelled, cancelled]).scheduled == {}
+
+
+def test_a_deferred_message_is_known_by_its_number_until_it_is_back() -> None:
+    """It is not live meanwhile; another message's arrival does not matter."""
+    deferred = Deferred(KEY, 0, "b1", 7)
+    state = fold([b.received(), deferred, b.received("pulls:m2")])
+    assert (state.deferred, KEY in state.messages) == ({KEY: deferred}, False)
+
+    assert fold([b.received()], state).deferred == {}
+
+
+def test_what_operators_did_changes_no_message() -> None:
+    """A redrive and an operator's word are records; redacting takes the body and nothing else."""
+    before = given(b.received()).message
+    recorded = given(
+        b.received(), Redriven(KEY, 0, 1, "m1-1", "ann", "fixed"), OperatorActed(0, "a", "", "", "")
+    ).message
+    redacted = given(b.received(), Redacted(KEY, 0, "ann", "a secret")).message
+
+    assert recorded == before
+    assert getattr(redacted.origin, "body", None) == b""
+    assert redacted.phase is Phase.WAITING
+
+
+def test_an_event_about_an_unknown_message_changes_nothing() -> None:
+    """`evolve` is total: a message that is gone stays gone."""
+    assert fold([b.started(), b.completed(), b.settled()]).messages == {}
+
+
+def test_redacting_a_duplicate_changes_nothing() -> None:
+    """It never had a body of its own."""
+    finished = [*_finished(KEY, 0), b.duplicate()]
+
+    assert fold([*finished, Redacted(KEY, 0, "ann", "")]).messages == fold(finished).messages
+
+
+def test_secrets_are_in_no_repr() -> None:
+    """Neither a receipt nor a body, of an event or of a state."""
+    state = fold([b.received(body=b"SECRET"), b.duplicate(), b.started(), b.completed(outgoing=1)])
+
+    text = f"{state!r} {b.received(body=b'SECRET')!r} {b.redelivered()!r} {b.owes(state)!r}"
+    assert "SECRET" not in text
+    assert "receipt of" not in text
+
+
+def test_a_state_says_what_holds_of_its_message() -> None:
+    """Held, open, running, releasing: each by its own rule."""
+    facts = {phase: _facts(given(*past).message) for phase, past in PASTS.items()}
+
+    assert facts == {
+        "waiting": (True, True, False, False),
+        "running": (True, True, True, False),
+        "orphaned": (False, True, True, False),
+        "handed back": (False, False, False, True),
+        "settling": (True, False, False, False),
+    }
+
+
+PASTS: dict[str, tuple[Event, ...]] = {
+    "waiting": (b.received(),),
+    "running": (b.received(), b.started()),
+    "orphaned": (b.received(), b.started(), b.lapsed()),
+    "handed back": (b.received(), b.lapsed(release=True)),
+    "settling": (b.received(), b.started(), b.completed()),
+}
+
+
+def _facts(message: MessageState) -> tuple[bool, bool, bool, bool]:
+    return message.is_held, message.is_open, message.is_running, message.is_releasing
+
+
+def test_positions_count_every_event() -> None:
+    """Also those that change nothing else."""
+    state = EngineState()
+    for event in (b.received(), AttemptStarted("pulls:gone", 0, 1, "r1", "", alone=False), b.redelivered("pulls:gone")):
+        state.apply(event)
+
+    assert state.position == 3
