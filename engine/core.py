@@ -65,6 +65,7 @@ class Core:
         lanes, breakers, wakeups, timers: who may start next, and what time changes.
         is_draining: nothing is started.
         followers, watcher: who is told of changes.
+        ordered_groups: queues in which a message in flight blocks the later ones of its session.
         drops_expired: queues that discard what has expired, instead of dead-lettering it.
     """
 
@@ -90,6 +91,7 @@ class Core:
         self.followers: Sequence[Follower] = ()
         self.watcher: Watcher | None = None
         self.drops_expired: frozenset[str] = frozenset()
+        self.ordered_groups: frozenset[str] = frozenset()
         self._routes = routes
         self._do = perform
         self._limits = limits

@@ -97,8 +97,10 @@ class Intake:
         excess = lanes.depth(lane) - self._settings.max_lane
         if excess <= 0 or lanes.in_flight < self._settings.max_in_flight // 2:
             return  # a hand-back raises the broker's count, so there has to be a reason
+        # Where the session is blocked by what stays here, the broker hands the tail over when it can be taken.
+        delay_us = 0 if lane[0] in self._core.ordered_groups else self._delay_us
         for message in reversed(lanes.lane(lane)[-excess:]):
-            self._core.submit(message.key, HandBack(self._core.now(), LapseReason.BACK_PRESSURE, self._delay_us))
+            self._core.submit(message.key, HandBack(self._core.now(), LapseReason.BACK_PRESSURE, delay_us))
 
     def _forget_excess(self) -> None:
         """Bound the bodies of messages that wait for their broker; their attempts are still remembered."""

@@ -67,13 +67,12 @@ class Backoff:
         if retry_after_s is not None:
             # 0.0 stands first, so that a NaN from some header means "at once" and not an error in here.
             return round(min(max(0.0, retry_after_s), self.max_retry_after_s) * _US)
-        match self.kind:
-            case BackoffKind.EXPONENTIAL:
-                delay_s = self.initial_s * self.multiplier ** min(failures - 1, _LARGEST_EXPONENT)
-            case BackoffKind.LINEAR:
-                delay_s = self.initial_s + self.increment_s * (failures - 1)
-            case BackoffKind.FIXED:
-                delay_s = self.initial_s
+        if self.kind is BackoffKind.EXPONENTIAL:
+            delay_s = self.initial_s * self.multiplier ** min(failures - 1, _LARGEST_EXPONENT)
+        elif self.kind is BackoffKind.LINEAR:
+            delay_s = self.initial_s + self.increment_s * (failures - 1)
+        else:
+            delay_s = self.initial_s
         jittered_s = min(delay_s, self.max_s) * (1 + self.jitter * draw)
         return round(min(jittered_s, self.max_s) * _US)
 

@@ -19,7 +19,7 @@ __all__ = ["journal_app"]
 
 journal_app = typer.Typer(no_args_is_help=True, help="Look at a journal. Read-only; the engine may run meanwhile.")
 
-Folder = Annotated[Path, typer.Argument(help="The journal's folder.", envvar="QUEUE_ENGINE_JOURNAL")]
+Folder = Annotated[Path, typer.Argument(help="The journal's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 _DEFAULT = Path("journal")
 _FOLLOW_S = 0.5

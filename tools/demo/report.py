@@ -100,7 +100,9 @@ class _Seen:
                 pass
 
 
-def report_on(events: Sequence[DemoEvent], journal: Path, queue: str, counts: QueueCounts) -> Report:
+def report_on(
+    events: Sequence[DemoEvent], journal: Path, queue: str, counts: QueueCounts, *, crashes: int = 0
+) -> Report:
     """Read the journal back, and hold it against what was sent and what the broker still has.
 
     Raises:
@@ -128,7 +130,12 @@ def report_on(events: Sequence[DemoEvent], journal: Path, queue: str, counts: Qu
         latency_p95_ms=_percentile_ms(latencies, 0.95),
         journal=str(journal),
         dead_lettered_ids=sorted(seen.ids[key] for key in seen.dead if key in seen.ids),
-        problems=[*_problems(events, seen, queue, counts), *_order_problems(violations), *_damage(journal)],
+        problems=[
+            *_problems(events, seen, queue, counts),
+            *([f"{violations} events were completed out of order"] if violations else []),
+            *([f"{seen.runs - seen.stops} runs crashed, not {crashes}"] if seen.runs - seen.stops != crashes else []),
+            *_damage(journal),
+        ],
     )
 
 
@@ -173,10 +180,6 @@ def _problems(events: Sequence[DemoEvent], seen: _Seen, queue: str, counts: Queu
         f"the broker has {counts.dead_letters} dead letters, the journal {len(seen.dead)}",
     )
     return problems
-
-
-def _order_problems(violations: int) -> list[str]:
-    return [f"{violations} events were completed out of order"] if violations else []
 
 
 def _damage(journal: Path) -> list[str]:

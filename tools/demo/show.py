@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -16,24 +15,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from queue_runtime.engine import Engine, EngineSettings
+from queue_runtime.engine import Engine
 from queue_runtime.journal import SqliteJournal
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueKind, QueueSettings
 from queue_runtime.providers.memory.server import MemoryBrokerServer
 from queue_runtime.providers.message import QueueName
 from queue_runtime.tools.demo import bot
+from queue_runtime.tools.demo.child import QUEUE, demo_settings
 from queue_runtime.tools.demo.events import DemoEvent
 from queue_runtime.tools.demo.report import Report, report_on
 
 __all__ = ["run_demo", "show_report"]
 
-QUEUE = "webhooks"
 KILLS = 3
 _LOCK_S = 3.0  # short, so that what a killed engine held comes back soon
-_POLL_S = 0.05
+_POLL_S = 0.02
 _STUCK_S = 60.0
 _BATCH = 50
-_ENGINE: dict[str, float] = {"retry_initial_s": 0.1, "retry_max_s": 0.5, "receive_wait_s": 0.5, "concurrency": 20}
 
 
 async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, *, crash: bool) -> Report:
@@ -57,7 +55,8 @@ async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, 
             await _with_killed_engines(broker, events, folder, watch)
         else:
             await _in_this_process(broker, events, journal, log, watch)
-    return report_on(events, journal, QUEUE, broker.counts(QueueName(QUEUE)))
+    crashes = KILLS if crash else 0
+    return report_on(events, journal, QUEUE, broker.counts(QueueName(QUEUE)), crashes=crashes)
 
 
 class _Watch:
@@ -81,7 +80,7 @@ class _Watch:
             TimeoutError: nothing moved for a minute.
         """
         last, idle_s = -1, 0.0
-        while (now_done := self.done) < done or self.sent < min(done, self._total):
+        while (now_done := self.done) < done:
             self._advance(now_done)
             idle_s = 0.0 if now_done != last else idle_s + _POLL_S
             if idle_s > _STUCK_S:
@@ -103,13 +102,13 @@ async def _send(broker: MemoryBroker, events: Sequence[DemoEvent], watch: _Watch
             if isinstance(answer, Exception):
                 raise answer
         watch.sent += len(batch)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
 
 
 async def _in_this_process(
     broker: MemoryBroker, events: Sequence[DemoEvent], journal: Path, log: Path, watch: _Watch
 ) -> None:
-    settings = EngineSettings.model_validate({"journal": journal, "queues": (QUEUE,), **_ENGINE})
+    settings = demo_settings(journal)
     with _logging_to(log):
         opened = await SqliteJournal.open(journal)
         try:
@@ -128,14 +127,15 @@ async def _with_killed_engines(broker: MemoryBroker, events: Sequence[DemoEvent]
     sockets = Path(tempfile.mkdtemp(prefix="qr-"))  # a socket's name is short
     try:
         async with MemoryBrokerServer(broker, sockets / "broker.sock") as server:
-            sending = asyncio.create_task(_send(broker, events, watch))
-            for kill in range(1, KILLS + 1):
+            part = -(-len(events) // (KILLS + 1))
+            for start in range(0, part * KILLS, part):
                 async with _engine(server.address, folder) as process:
-                    await watch.until(len(events) * kill // (KILLS + 1))
+                    await _send(broker, events[start : start + part], watch)
+                    await watch.until(start + part // 2)  # in the middle of it
                     process.kill()
                     await process.wait()
             async with _engine(server.address, folder) as process:
-                await sending
+                await _send(broker, events[part * KILLS :], watch)
                 await watch.until(len(events))
                 process.terminate()
                 await process.wait()
@@ -145,13 +145,9 @@ async def _with_killed_engines(broker: MemoryBroker, events: Sequence[DemoEvent]
 
 @asynccontextmanager
 async def _engine(address: str, folder: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
-    environment |= {"QUEUE_PROVIDER": "memory", "QUEUE_MEMORY_ADDRESS": address}
-    environment |= {f"QUEUE_ENGINE_{name.upper()}": str(value) for name, value in _ENGINE.items()}
-    command = (sys.executable, "-m", "queue_runtime.tools.cli", "run")
-    options = ("--queue", QUEUE, "--journal", str(folder / "journal"), "--plugin", "queue_runtime.tools.demo.bot")
+    command = (sys.executable, "-m", "queue_runtime.tools.demo.child", address, str(folder / "journal"))
     with (folder / "engine.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(*command, *options, env=environment, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         yield process
     finally:
