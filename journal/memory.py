@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from queue_runtime.journal.codec import CODEC
 from queue_runtime.journal.errors import JournalError, JournalUnavailable
 from queue_runtime.journal.events import Event
+from queue_runtime.journal.snapshot import Snapshot, pack_snapshot, unpack_snapshot
 from queue_runtime.journal.state import EngineState
 from queue_runtime.journal.watchers import CommitCallback, Watchers
 
@@ -17,12 +18,17 @@ __all__ = ["MemoryJournal"]
 class MemoryJournal:
     """A `Journal` without a disk, and with knobs for what disks do. `port.py` is its contract.
 
-    A commit takes one turn of the loop. `MemoryJournal(events=old.events)` is `old` after a crash.
+    A commit takes one turn of the loop. `MemoryJournal(events=old.events, packed=old.packed)` is `old` after a crash.
     """
 
-    def __init__(self, *, events: Sequence[Event] = (), auto_commit: bool = True) -> None:
-        """Begin with durable `events`. Without `auto_commit` nothing is committed before `release`, as after `hold`."""
+    def __init__(self, *, events: Sequence[Event] = (), packed: bytes | None = None, auto_commit: bool = True) -> None:
+        """Begin with durable `events` and the snapshot in `packed`.
+
+        Without `auto_commit` nothing is committed before `release`, as after `hold`.
+        """
         self._events = list(events)
+        self.packed = packed
+        """The newest snapshot, as a file would hold it; None: `load` yields every event."""
         self._queue: list[Event] = []
         self._watchers = Watchers()
         self._is_held = not auto_commit
@@ -56,7 +62,7 @@ class MemoryJournal:
         Raises:
             As `Journal.append`.
         """
-        self._check_usable()
+        _check_usable(self._failure, is_closed=self._is_closed)
         for event in events:
             CODEC.encode(event)  # refuses what a disk would
         self._queue += events
@@ -76,17 +82,32 @@ class MemoryJournal:
         """
         if position <= self.durable:
             return
-        self._check_usable()
+        _check_usable(self._failure, is_closed=self._is_closed)
         if position > self.position:
             msg = f"position {position} was never handed out; the last is {self.position}"
             raise ValueError(msg)
         await self._watchers.waiter(position)
 
     async def load(self) -> AsyncIterator[tuple[int, Event | EngineState]]:
-        """Yield every durable event with its position; a memory keeps no snapshots."""
-        self._check_usable()
-        for position, event in enumerate(self.events, start=1):
+        """Yield the newest snapshot (if any) with its position, then every durable event after it, in order."""
+        _check_usable(self._failure, is_closed=self._is_closed)
+        events, after = self.events, 0
+        if self.packed is not None:
+            after, state = unpack_snapshot(self.packed)
+            yield after, state
+        for position, event in enumerate(events[after:], start=after + 1):
             yield position, event
+
+    async def snapshot(self, state: EngineState) -> None:
+        """Keep the state that all events so far fold into, packed: nobody can change it afterwards.
+
+        Raises:
+            As `Journal.snapshot`.
+        """
+        _check_usable(self._failure, is_closed=self._is_closed)
+        packed = pack_snapshot(Snapshot(self.position, state))
+        await self.wait(self.position)
+        self.packed = packed
 
     async def recover(self) -> None:
         """After a failed commit: go on, unless `is_writable` is False.
@@ -95,7 +116,7 @@ class MemoryJournal:
             As `Journal.recover`.
         """
         if self._failure is None or self._is_closed:
-            self._check_usable()
+            _check_usable(self._failure, is_closed=self._is_closed)
             return
         if not self.is_writable:
             raise JournalUnavailable(self._failure)
@@ -150,9 +171,10 @@ class MemoryJournal:
             self._failure = str(error)
             self._watchers.failed(self.durable, error)
 
-    def _check_usable(self) -> None:
-        if self._is_closed:
-            msg = "the journal is closed; make another one with its events"
-            raise JournalError(msg)
-        if self._failure is not None:
-            raise JournalUnavailable(self._failure)
+
+def _check_usable(failure: str | None, *, is_closed: bool) -> None:
+    if is_closed:
+        msg = "the journal is closed; make another one with its events"
+        raise JournalError(msg)
+    if failure is not None:
+        raise JournalUnavailable(failure)

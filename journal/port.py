@@ -61,6 +61,17 @@ class Journal(Protocol):
         """
         ...
 
+    async def snapshot(self, state: EngineState) -> None:
+        """Keep `state`, that all events so far fold into, so that the next `load` need not yield them again.
+
+        It is packed before this first waits: it may change afterwards. A snapshot never replaces an event; one that
+        cannot be read is left out of `load`, which yields its events instead.
+
+        Raises:
+            JournalUnavailable: it cannot be written, or the events before it could not.
+        """
+        ...
+
     async def recover(self) -> None:
         """After a failed commit: reopen, and check that what was durable still is. May be called again and again.
 

@@ -26,7 +26,7 @@ from queue_runtime.journal.segments import sync_folder
 from queue_runtime.journal.shapes import Rebuild, items_of, rebuilder
 from queue_runtime.journal.state import EngineState
 
-__all__ = ["Snapshot", "pack_snapshot", "read_snapshot", "write_snapshot"]
+__all__ = ["Snapshot", "pack_snapshot", "read_snapshot", "unpack_snapshot", "write_snapshot"]
 
 _log = logging.getLogger(__name__)
 

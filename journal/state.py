@@ -117,7 +117,7 @@ def evolve_session(session: SessionState | None, event: SessionEvent) -> Session
             new = replace(old, parked_key=event.key, parked_until=event.until)
         case SessionResumed():
             new = replace(old, parked_key=None, parked_until=0)
-        case SessionStateSet():
+        case _:
             new = replace(old, state=event.state or None)
     return None if new == SessionState(event.queue, event.session_id) else new
 
@@ -130,7 +130,7 @@ def evolve_breaker(breaker: BreakerState | None, event: BreakerEvent) -> Breaker
             return replace(old, phase=BreakerPhase.OPEN, failures=event.failures, successes=0, until=event.until)
         case BreakerHalfOpened():
             return replace(old, phase=BreakerPhase.HALF_OPEN, failures=0, successes=0)
-        case BreakerClosed():
+        case _:  # BreakerClosed
             return None
 
 

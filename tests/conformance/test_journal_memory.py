@@ -11,7 +11,7 @@ class MemoryHarness:
         self.journal = MemoryJournal()
 
     async def open(self) -> MemoryJournal:
-        self.journal = MemoryJournal(events=self.journal.events)
+        self.journal = MemoryJournal(events=self.journal.events, packed=self.journal.packed)
         return self.journal
 
     async def crash(self) -> None:
