@@ -61,7 +61,7 @@ class SqliteJournal:
             raise
         return journal
 
-    async def _start(self, acknowledged: GroupEnd) -> None:
+    async def _start(self, acknowledged: GroupEnd, *, after_failure: bool = False) -> None:
         """Open the writer, hold what it finds against what was acknowledged, and begin to commit."""
         await self._writer.open()
         end, position = self._writer.end, acknowledged[0]
@@ -71,7 +71,9 @@ class SqliteJournal:
             raise JournalCorrupt(position, "the hash chain is not the one that was acknowledged")
         self._end = end
         self._position = end[0]
-        self._failure = None
+        if after_failure:
+            await self._writer.try_writing()
+        self._failure = None  # nothing above may leave a task behind: a second one would commit beside the first
         self._task = asyncio.create_task(self._commit_groups(), name="journal-writer")
         self._task.add_done_callback(self._writer_ended)
 
@@ -181,15 +183,9 @@ class SqliteJournal:
         if self._failure is None or self._is_closed:
             self._check_usable()
             return
-        why = self._failure
-        try:
-            with suppress(sqlite3.Error):
-                await self._writer.close()
-            await self._start(self._end)
-            await self._writer.try_writing()
-        except BaseException:
-            self._failure = why
-            raise
+        with suppress(sqlite3.Error):
+            await self._writer.close()
+        await self._start(self._end, after_failure=True)
 
     async def close(self) -> None:
         """Commit what was handed over, and free the lock. Twice is harmless.
