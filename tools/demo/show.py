@@ -56,7 +56,8 @@ async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, 
         else:
             await _in_this_process(broker, events, journal, log, watch)
     crashes = KILLS if crash else 0
-    return report_on(events, journal, QUEUE, broker.counts(QueueName(QUEUE)), crashes=crashes)
+    counts = broker.counts(QueueName(QUEUE))
+    return await asyncio.to_thread(report_on, events, journal, QUEUE, counts, crashes=crashes)
 
 
 class _Watch:

@@ -1,0 +1,110 @@
+"""The demo: its events, the run over them, and the account that it gives."""
+
+import io
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from queue_runtime.providers.errors import ConfigurationError
+from queue_runtime.providers.message import Message
+from queue_runtime.providers.port import QueueCounts
+from queue_runtime.tools.demo import DemoEvent, generated, recorded, report_on
+from queue_runtime.tools.demo.show import run_demo, show_report
+
+pytestmark = pytest.mark.blocks_loop  # the tests read journals themselves
+
+NOTHING_LEFT = QueueCounts(active=0, in_flight=0, scheduled=0, dead_letters=2)
+
+
+def _console() -> Console:
+    return Console(file=io.StringIO(), width=120)
+
+
+def test_generated_events_are_the_same_every_time() -> None:
+    """Two runs of the demo do the same work."""
+    assert generated(200) == generated(200)
+
+
+def test_generated_events_have_what_the_demo_promises() -> None:
+    """1,000 events over 50 pull requests; 20 of them twice; two dead letters."""
+    events = generated(1_000)
+
+    assert len({event.message.message_id for event in events}) == 1_000
+    assert len({event.message.session_id for event in events if event.message.session_id}) == 50
+    assert Counter(event.is_again for event in events)[True] == pytest.approx(20, abs=2)
+    assert len({event.message.message_id for event in events if event.is_dead_letter}) == 2
+
+
+async def test_a_demo_accounts_for_every_event(tmp_path: Path) -> None:
+    """Every event is completed once, suppressed as a duplicate, or dead-lettered as planned; in order."""
+    events = generated(100)
+
+    report = await run_demo(events, tmp_path, _console(), crash=False)
+
+    assert report.problems == []
+    assert report.sent == len(events) == report.received
+    assert report.completed == 98
+    assert report.dead_lettered == 2
+    assert report.duplicates_suppressed == sum(event.is_again for event in events)
+    assert report.order_violations == 0
+    assert report.retried >= 4  # the one that always fails is tried five times
+
+
+async def test_the_account_fails_if_anything_is_missing(tmp_path: Path) -> None:
+    """An event never sent, a dead letter that was not planned, a message left behind: each is a problem."""
+    events = generated(40)
+    sound = await run_demo(events, tmp_path, _console(), crash=False)
+    never_sent = DemoEvent(Message(b"{}", message_id="never-sent"))
+    wrongly_planned = [replace(event, is_dead_letter=False) for event in events]
+    left = replace(NOTHING_LEFT, active=1)
+    journal = Path(sound.journal)
+
+    assert sound.problems == []
+    assert "never completed" in report_on([*events, never_sent], journal, "webhooks", NOTHING_LEFT).problems[0]
+    assert report_on(wrongly_planned, journal, "webhooks", NOTHING_LEFT).problems
+    assert report_on(events, journal, "webhooks", left).problems == ["the broker still has 1 messages"]
+    assert report_on(events, journal, "webhooks", NOTHING_LEFT, crashes=1).problems == ["0 runs crashed, not 1"]
+
+
+async def test_completions_out_of_order_are_counted(tmp_path: Path) -> None:
+    """Order is measured against the order of sends: the same journal against the reverse is full of violations."""
+    events = generated(60)
+    report = await run_demo(events, tmp_path, _console(), crash=False)
+
+    reversed_report = report_on(events[::-1], Path(report.journal), "webhooks", NOTHING_LEFT)
+
+    assert report.order_violations == 0
+    assert reversed_report.order_violations > 0
+    assert any("out of order" in problem for problem in reversed_report.problems)
+
+
+async def test_three_killed_engines_lose_nothing(tmp_path: Path) -> None:
+    """SIGKILL in the middle of the work, three times: every event is accounted for, in order."""
+    report = await run_demo(generated(60), tmp_path, _console(), crash=True)
+
+    assert report.problems == []
+    assert report.crashes_survived == 3
+
+
+async def test_the_report_names_what_to_try_next(tmp_path: Path) -> None:
+    """The table is followed by commands on the journal, with a message that is worth a look."""
+    report = await run_demo(generated(20), tmp_path, _console(), crash=False)
+    console = Console(file=io.StringIO(), width=200)
+
+    show_report(report, console)
+
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Every event is accounted for." in text
+    assert f"journal show {report.dead_lettered_ids[0]} {report.journal}" in text
+
+
+def test_a_line_that_is_no_webhook_is_named(tmp_path: Path) -> None:
+    """A file of webhooks with a broken line is refused before anything runs, by its line."""
+    path = tmp_path / "webhooks.jsonl"
+    path.write_text('{"event": "push", "payload": {}}\n{"event": "push"}\n')
+
+    with pytest.raises(ConfigurationError, match="line 2"):
+        recorded(path)
