@@ -1,0 +1,76 @@
+"""An engine on the in-memory broker and journal, for tests of the shell."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from queue_runtime.engine import Engine, EngineSettings
+from queue_runtime.journal import MemoryJournal
+from queue_runtime.journal.events import Event
+from queue_runtime.journal.invariants import violations
+from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueKind, QueueSettings
+from queue_runtime.providers.message import Message, QueueName
+
+POLL_S = 0.005  # how often a condition is looked at; no test relies on how long something takes
+QUEUE, OUT = QueueName("q"), QueueName("out")
+
+
+class Bench:
+    """One broker and one journal, over which engines come and go."""
+
+    def __init__(self, kind: QueueKind = QueueKind.STANDARD, *, lock_s: float = 1.0, max_deliveries: int = 100) -> None:
+        rules = QueueSettings(kind=kind, lock_s=lock_s, session_lock_s=lock_s, max_deliveries=max_deliveries)
+        self.broker = MemoryBroker({QUEUE: rules, OUT: QueueSettings(max_deliveries=100)})
+        self.journal = MemoryJournal()
+
+    async def send(self, *messages: Message) -> None:
+        provider = MemoryProvider(self.broker)
+        await provider.open()
+        for answer in await provider.send(QUEUE, messages):
+            assert not isinstance(answer, Exception), answer
+        await provider.close()
+
+    @asynccontextmanager
+    async def engine(self, *plugins: object, **settings: object) -> AsyncGenerator[Engine]:
+        """A running engine; what it leaves in the journal breaks no rule, and folds to its live state."""
+        quick = {"retry_initial_s": 0.02, "retry_max_s": 0.05, "receive_wait_s": 0.1, "session_idle_s": 0.1}
+        chosen = EngineSettings.model_validate({"queues": (QUEUE,), "debug_fold": True, **quick, **settings})
+        async with Engine(chosen, MemoryProvider(self.broker), self.journal, plugins) as engine:
+            running = asyncio.create_task(engine.run(handle_signals=False))
+            yield engine
+            await engine.drain(0.2)
+            await running
+        assert self.violations() == []
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that an engine does; a test that waits in vain fails."""
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - any state of any part may be waited for
+                await asyncio.sleep(POLL_S)
+
+    async def until_empty(self) -> None:
+        """Wait until the broker has nothing left."""
+        await self.until(lambda: self.left == 0)
+
+    @property
+    def left(self) -> int:
+        counts = self.broker.counts(QUEUE)
+        return counts.active + counts.in_flight + counts.scheduled
+
+    @property
+    def dead_letters(self) -> int:
+        return self.broker.counts(QUEUE).dead_letters
+
+    def count(self, event: type[Event]) -> int:
+        return Counter(type(one) for one in self.journal.events)[event]
+
+    def of(self, *kinds: type[Event]) -> Sequence[Event]:
+        return [event for event in self.journal.events if isinstance(event, kinds)]
+
+    def violations(self) -> object:
+        return violations(list(enumerate(self.journal.events, 1)))
+
+    def crash(self) -> None:
+        """What an engine leaves that is gone at once: the durable events, and nothing else."""
+        self.journal = MemoryJournal(events=self.journal.events)
