@@ -12,7 +12,7 @@ from typing import Self
 from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
 from queue_runtime.engine.parts import Parts
-from queue_runtime.engine.recovery import load, recover
+from queue_runtime.engine.recovery import compare_with_fold, recover, snapshot
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.status import EngineStatus, status_of
 from queue_runtime.journal.log import SqliteJournal
@@ -222,8 +222,9 @@ class Engine:
     async def _drain(self, parts: Parts, deadline_s: float) -> None:
         await parts.drain(deadline_s)
         if self._settings.debug_fold:
-            await self._compare_with_fold()
+            await compare_with_fold(parts.core)
         await parts.journal_stop("drained")
+        await snapshot(parts.core)
         self._is_stopped = True
         if self._plugins.observes("engine_stopped"):
             now = Timestamp(self._clock.now())
@@ -251,12 +252,3 @@ class Engine:
             RuntimeError: it is not started, or stopped.
         """
         return status_of(self._running().core)
-
-    async def _compare_with_fold(self) -> None:
-        """The debug setting: live state has to be what the journal says."""
-        core = self._running().core
-        await self._journal.wait(core.state.position)
-        folded = await load(self._journal)
-        if folded != core.state:
-            msg = f"the live state at position {core.state.position} is not the fold of the journal; please report this"
-            raise AssertionError(msg)

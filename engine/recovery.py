@@ -13,11 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.inputs import Restarted, SessionEnded
 from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.events import RunStarted
 from queue_runtime.journal.port import Journal
 from queue_runtime.journal.state import EngineState, MessageState
 
-__all__ = ["Recovered", "library_version", "load", "perform_all", "recover", "resume"]
+__all__ = ["Recovered", "compare_with_fold", "library_version", "load", "perform_all", "recover", "resume", "snapshot"]
 
 logger = logging.getLogger("queue_runtime.engine")
 
@@ -96,6 +97,26 @@ async def load(journal: Journal) -> EngineState:
         else:
             state.apply(item)
     return state
+
+
+async def snapshot(core: Core) -> None:
+    """Spare the next start the history; without it that start only takes longer."""
+    try:
+        await core.journal.snapshot(core.state)
+    except JournalUnavailable as error:
+        logger.warning("no snapshot was stored, so the next start reads the whole journal: %s", error)
+
+
+async def compare_with_fold(core: Core) -> None:
+    """The debug setting: the live state has to be what the journal says.
+
+    Raises:
+        AssertionError: it is not; a fault of this library.
+    """
+    await core.journal.wait(core.state.position)
+    if await load(core.journal) != core.state:
+        msg = f"the live state at position {core.state.position} is not the fold of the journal; please report this"
+        raise AssertionError(msg)
 
 
 def _order(message: MessageState) -> int:

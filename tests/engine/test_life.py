@@ -10,7 +10,7 @@ import pytest
 
 from queue_runtime.engine import Context, Engine, EngineSettings
 from queue_runtime.engine.control import ask
-from queue_runtime.journal import JournalOwned, SqliteJournal
+from queue_runtime.journal import JournalOwned, JournalReader, SqliteJournal
 from queue_runtime.journal.events import (
     AttemptCrashed,
     AttemptReleased,
@@ -28,6 +28,11 @@ from queue_runtime.plugins import CompletedInfo, Router, github_message, hookimp
 from queue_runtime.providers.memory import MemoryProvider, Operation, QueueKind
 from queue_runtime.providers.message import Message
 from tests.engine.bench import QUEUE, Bench
+
+
+def _stored(folder: Path) -> list[object]:
+    with JournalReader(folder) as reader:
+        return [entry.event for entry in reader.entries()]
 
 
 def _gated() -> tuple[Router, asyncio.Event, list[tuple[bytes, int]]]:
@@ -262,8 +267,8 @@ async def test_an_operator_sees_and_resumes_a_parked_session_through_the_socket(
         await bench.until_empty()
         await engine.drain()
         await running
-    events = [event async for _, event in journal.load()]
     await journal.close()
+    events = await asyncio.to_thread(_stored, folder)
     assert any(isinstance(event, OperatorActed) and event.who == "ann" for event in events)
     assert any(isinstance(event, SessionResumed) for event in events)
 
