@@ -202,7 +202,7 @@ def test_a_journal_that_goes_on_from_a_snapshot_is_not_reported() -> None:
     for journal in KEPT:
         for cut in range(len(journal)):
             if cut and isinstance(journal[cut - 1], OperatorActed):
-                continue  # what an operator did is journaled in one piece with what follows; no snapshot comes between
+                continue  # it is journaled in one piece with what was asked for: no snapshot comes between
             rest = list(enumerate(journal, 1))[cut:]
 
             assert violations(rest, fold(journal[:cut])) == []
