@@ -174,6 +174,8 @@ class Core:
     # --- to the journal and back ---
 
     def _commit(self, events: Sequence[Event], key: str | None, given: Input | None) -> int | None:
+        if self.is_closed:
+            return None
         try:
             position = self.journal.append(events)
         except JournalUnavailable as error:

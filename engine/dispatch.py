@@ -11,7 +11,6 @@ import contextvars
 import random
 import traceback
 from collections.abc import Awaitable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -24,10 +23,11 @@ from queue_runtime.engine.packing import digest
 from queue_runtime.engine.policy import SessionFailure
 from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
+from queue_runtime.engine.threads import HandlerThreads
 from queue_runtime.engine.workers import Workers
 from queue_runtime.journal.errors import EventRefused
 from queue_runtime.journal.state import MessageState
-from queue_runtime.plugins import ErrorInfo, Handler, PermanentError, Plugins, default_verdict
+from queue_runtime.plugins import ErrorInfo, ErrorVerdict, Handler, PermanentError, Plugins, default_verdict
 
 __all__ = ["Dispatcher"]
 
@@ -61,6 +61,13 @@ class _Run:
                 self.task.uncancel()
 
 
+@dataclass(frozen=True, slots=True)
+class _RaisedInThread:
+    """What a plain function raised. Not raised again on the loop, where a `KeyboardInterrupt` would end the program."""
+
+    error: BaseException
+
+
 class Dispatcher:
     """Runs the attempts that the core owes. Used on the engine's loop."""
 
@@ -74,7 +81,7 @@ class Dispatcher:
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.Task[None] | None = None
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="queue-runtime-handler")
+        self._threads = HandlerThreads(settings.threads)
 
     def run(self, effect: RunHandler) -> None:
         """Run an attempt as soon as a worker is free."""
@@ -94,6 +101,8 @@ class Dispatcher:
         finally:
             del self._runs[effect.key]
             run.uncancel()
+        if self._core.is_closed:
+            return  # it would not end when it was told to: the next start counts it as crashed
         self._routing.attempt_ended(effect.key)
         self._core.done(effect)
         self._submit(run, given)
@@ -113,25 +122,26 @@ class Dispatcher:
 
     async def _outcome(self, run: _Run) -> Input:
         """Run the handler; whatever it does is an outcome, and none of it ends the worker."""
-        context = run.context
         try:
             result = await self._call(run)
         except asyncio.CancelledError as error:
-            if run.is_cancelled:
-                return self._cancelled(run)
-            if run.task.cancelling():
+            if self._workers.is_closing and not run.is_cancelled:
                 raise  # the engine stops at once: the next start finds the attempt crashed
-            return self._raised(run, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything, but a Ctrl-C is not its own
-            return self._cancelled(run) if run.released else self._raised(run, error)
-        return HandlerReturned(self._core.now(), context.attempt, digest(result), tuple(context.outgoing))
+            return self._failed(run, error)
+        except (KeyboardInterrupt, GeneratorExit):  # the end of the program, not of the handler
+            raise
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            return self._failed(run, error)
+        if isinstance(result, _RaisedInThread):
+            return self._failed(run, result.error)
+        return HandlerReturned(self._core.now(), run.context.attempt, digest(result), tuple(run.context.outgoing))
 
     async def _call(self, run: _Run) -> object:
         call, context = run.handler.call, run.context
         if run.handler.is_async:
             return await cast("Awaitable[object]", call(context))
         variables = contextvars.copy_context()
-        future = self._loop.run_in_executor(self._threads, lambda: variables.run(call, context))
+        future = self._threads.run(lambda: variables.run(call, context))
         while not future.done():
             try:
                 await asyncio.wait((future,))
@@ -139,7 +149,12 @@ class Dispatcher:
                 if not run.is_cancelled:
                     raise
                 run.uncancel()  # a thread cannot be stopped: wait on, with its place kept
-        return future.result()
+        error = future.exception()
+        return future.result() if error is None else _RaisedInThread(error)
+
+    def _failed(self, run: _Run, error: BaseException) -> Input:
+        is_ours = run.released or (run.timed_out and isinstance(error, asyncio.CancelledError))
+        return self._cancelled(run) if is_ours else self._raised(run, error)
 
     def _cancelled(self, run: _Run) -> Input:
         now, attempt = self._core.now(), run.context.attempt
@@ -150,12 +165,12 @@ class Dispatcher:
     def _raised(self, run: _Run, error: BaseException) -> HandlerRaised:
         attempt = run.context.attempt
         verdict = self._plugins.classify(ErrorInfo(error, run.context.delivery, run.handler.route, attempt))
-        verdict = verdict or default_verdict(error)
+        verdict = verdict or _verdict(error)
         return HandlerRaised(
             now=self._core.now(),
             attempt=attempt,
             error_kind=type(error).__name__,
-            error_text=str(error)[:MAX_ERROR_TEXT],
+            error_text=_text(error),
             frames=_frames(error),
             transient=verdict.transient,
             retry_after_s=verdict.retry_after_s,
@@ -199,7 +214,23 @@ class Dispatcher:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self._workers.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
+
+
+def _verdict(error: BaseException) -> ErrorVerdict:
+    try:
+        return default_verdict(error)
+    except (TypeError, ValueError):  # it carries a wait that is none
+        return ErrorVerdict(transient=True)
+
+
+def _text(error: BaseException) -> str:
+    """What it says, as the journal can hold it; an error may fail even to say that."""
+    try:
+        text = str(error)
+    except Exception as another:  # noqa: BLE001 - it is the handler's own code
+        text = f"its text cannot be had: {type(another).__name__}"
+    return text[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode()
 
 
 def _frames(error: BaseException) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 __all__ = ["Workers"]
 
 T = TypeVar("T")
 
 logger = logging.getLogger("queue_runtime.engine")
+
+_GRACE_S = 1.0
 
 
 class Workers(Generic[T]):
@@ -26,6 +28,9 @@ class Workers(Generic[T]):
     Args:
         perform: deals with every failure itself.
         limit: how many workers there may be.
+
+    Attributes:
+        is_closing: every worker is being cancelled, and none takes another item.
     """
 
     def __init__(self, perform: Callable[[T], Awaitable[None]], limit: int) -> None:
@@ -38,6 +43,7 @@ class Workers(Generic[T]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._loop = asyncio.get_running_loop()
+        self.is_closing = False
 
     def add(self, item: T) -> None:
         """Have an item performed as soon as a worker is free."""
@@ -47,7 +53,7 @@ class Workers(Generic[T]):
             self._loop.call_soon(self._wake)
 
     def _wake(self) -> None:
-        if not self._ready:
+        if not self._ready or self.is_closing:
             return
         while self._sleeping:
             waiter = self._sleeping.popleft()
@@ -67,14 +73,16 @@ class Workers(Generic[T]):
 
     async def _work(self) -> None:
         clean = len(contextvars.copy_context())
-        while True:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        while not self.is_closing:
             while self._ready:
                 item = self._ready.popleft()
                 if self._ready:
                     self._loop.call_soon(self._wake)  # runs only if the item makes this worker wait
                 await self._perform_one(item)
-                if len(contextvars.copy_context()) != clean:
-                    return  # the item left context variables behind: the next one gets a new worker
+                # What the item left behind, context variables or a cancellation, is not for the next one.
+                if len(contextvars.copy_context()) != clean or task.cancelling():
+                    return
             waiter = self._loop.create_future()
             self._sleeping.append(waiter)
             await waiter
@@ -93,7 +101,13 @@ class Workers(Generic[T]):
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Cancel every worker, and wait until they have ended."""
-        for task in self._tasks:
+        """Cancel every worker and drop what is not begun; an item that will not end is left behind after a second."""
+        self.is_closing = True
+        self._ready.clear()
+        tasks = set(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=_GRACE_S)
+            if stuck:
+                logger.warning("%d handlers did not end when they were cancelled, and are left behind", len(stuck))
