@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from queue_runtime.journal.bodies import body_digest, pack_body, unpack_body
 from queue_runtime.journal.chain import Row, record
@@ -29,8 +29,7 @@ Upcaster: TypeAlias = Callable[[Stored], Stored]
 UPCASTERS: Mapping[tuple[int, int], Upcaster] = {}
 """By kind and version: a pure function from that version to the next. Stored rows are never rewritten."""
 
-_Columns: TypeAlias = tuple[str | None, str | None, int | None, int, str | None]
-_INTEGER_BITS = 63  # of SQLite, without the sign
+_END = 1 << 63  # SQLite's integers have 64 bits
 
 
 class Codec:
@@ -41,7 +40,6 @@ class Codec:
         self._shapes = {cls: EventShape(cls) for cls in event_types}
         self._by_kind = {shape.kind: shape for shape in self._shapes.values()}
         self._upcasters = upcasters
-        self._tried: set[tuple[type, ...]] = set()
 
     def encode(self, event: Event) -> Encoded:
         """Return the row of an event and its record.
@@ -60,24 +58,25 @@ class Codec:
             raise EventRefused(msg) from error
 
     def _encode(self, shape: EventShape, event: Event) -> Encoded:
-        columns = cast("_Columns", [column(event) for column in shape.columns])
-        key, session, attempt, at, error_kind = columns
-        if at.bit_length() > _INTEGER_BITS or (attempt and attempt.bit_length() > _INTEGER_BITS):
+        values = shape.values(event)
+        key, session, attempt, at, error_kind = shape.columns((*values, None))
+        if not -_END <= at < _END or (attempt and not -_END <= attempt < _END):
             msg = "an instant or attempt beyond 63 bits"
             raise ValueError(msg)
-        fields = shape.fields(event)
-        data = pack_fields(fields)
-        body, form, digest = shape.body(event), None, None
+        data = pack_fields(values[shape.column_count :])
+        form, digest, body = None, None, None if shape.body is None else shape.body(event)
         if body is not None:
             form, body = pack_body(body)
             digest = body_digest(body)
         head = (shape.kind, shape.version, key, session, attempt, at, error_kind, data, form, digest)
         covered = record(head)
         row: Row = (*head, zlib.crc32(covered), body)
-        types = (type(event), *map(type, columns), *map(type, fields))
-        if types not in self._tried:  # what was never written before must prove that it can be read
-            self.decode(row, 0)
-            self._tried.add(types)
+        signature = shape.signature(values)
+        if signature not in shape.proven:  # what was never written before must prove that it can be read
+            if self.decode(row, 0) != event:
+                msg = "it would not come back equal"
+                raise ValueError(msg)
+            shape.proven.add(signature)
         return row, covered
 
     def decode(self, row: Row, position: int) -> Event:

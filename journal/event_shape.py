@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from operator import attrgetter, itemgetter
@@ -29,6 +29,9 @@ class Stored(NamedTuple):
     fields: tuple[object, ...]  # every field that has no place above, in the order of the dataclass
 
 
+Columns: TypeAlias = tuple[str | None, str | None, int | None, int, str | None]
+"""Key, session, attempt, instant, kind of error."""
+
 Taker: TypeAlias = Callable[[Event], bytes | None]
 Giver: TypeAlias = Callable[[object, bytes | None], object]
 
@@ -46,11 +49,17 @@ class EventShape:
         body_field = _BODY_FIELDS.get(cls.KIND)
         rest = [name for name in types if name not in _COLUMNS and name != body_field]
         places = [*_COLUMNS, body_field, *rest]
+        columns = [name for name in _COLUMNS if name in types]
         self.kind = cls.KIND
         self.version = cls.VERSION
-        self.columns = tuple(attrgetter(name) if name in types else _nothing for name in _COLUMNS)
-        self.fields = _values_of(rest)
-        self.body: Taker = attrgetter(body_field) if body_field else _nothing
+        self.values = _values_of([*columns, *rest])
+        """Take the values of an event that are not its body: first those that are columns, then the others."""
+        self.column_count = len(columns)
+        places_or_none = (columns.index(name) if name in types else -1 for name in _COLUMNS)
+        self.columns = cast("Callable[[tuple[object, ...]], Columns]", itemgetter(*places_or_none))
+        """Pick every column from the values and a None after them, which stands for fields that the event has not."""
+        self._within = [len(columns) + place for place, name in enumerate(rest) if not _is_scalar(types[name])]
+        self.body: Taker | None = attrgetter(body_field) if body_field else None
         self._outgoing: tuple[int, Giver] | None = None
         if cls.KIND in _OUTGOING:
             name, self.body, give = _OUTGOING[cls.KIND]
@@ -61,6 +70,16 @@ class EventShape:
         self._rebuild = [rebuilder(annotation, _SPECIAL) for annotation in types.values()]
         self._deep = [place for place, annotation in enumerate(types.values()) if annotation not in _SCALARS]
         self._known: set[tuple[type, ...]] = set()
+        self.proven: set[tuple[object, ...]] = set()
+        """Signatures of events that were seen to come back equal."""
+
+    def signature(self, values: tuple[object, ...]) -> tuple[object, ...]:
+        """Return the types of values and of what is in them: if one event comes back, so do all with the same."""
+        types = tuple(map(type, values))
+        for place in self._within:
+            if value := values[place]:
+                types += (_types_within(value),)
+        return types
 
     def build(self, stored: Stored) -> Event:
         """Return the event that was taken apart.
@@ -85,16 +104,34 @@ class EventShape:
         return self._make(*values)
 
 
-def _nothing(_: Event) -> None:
-    return None
-
-
 def _values_of(names: list[str]) -> Callable[[Event], tuple[object, ...]]:
     """As `attrgetter(*names)`, which returns no tuple for fewer than two names."""
     if len(names) > 1:
         return attrgetter(*names)
     getters = [attrgetter(name) for name in names]
     return lambda event: tuple(get(event) for get in getters)
+
+
+def _is_scalar(annotation: object) -> bool:
+    return annotation in _SCALARS or (isinstance(annotation, type) and issubclass(annotation, Enum))
+
+
+def _types_within(value: object) -> object:
+    """Return the types of the entries of a mapping or a sequence, each once; of a scalar nothing."""
+    if isinstance(value, tuple):
+        return frozenset(map(_types_of_parts, cast("tuple[object, ...]", value)))
+    if isinstance(value, dict | Mapping):  # dict first: to ask a protocol takes ten times as long
+        entries = cast("Mapping[object, object]", value)
+        return frozenset(map(type, entries)), frozenset(map(type, entries.values()))
+    return _types_of_parts(value)
+
+
+def _types_of_parts(entry: object) -> object:
+    if isinstance(entry, tuple):
+        return tuple(map(type, cast("tuple[object, ...]", entry)))
+    if isinstance(entry, Outgoing):
+        return (type(entry.body), _types_within(entry.attributes), *map(type, _outgoing_values(entry)))
+    return type(entry)
 
 
 # --- outgoing messages: their bodies are kept in the row's body, so that they can be destroyed without the rest ------

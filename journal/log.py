@@ -204,9 +204,10 @@ class SqliteJournal:
             if self._failure is not None and failed_before is None:
                 raise JournalUnavailable(self._failure)
             if self._failure is None:
-                await self._writer.checkpoint()
-                self._owned.head.write(*self._end)
-                self._owned.head.sync()
+                with suppress(JournalUnavailable, OSError):  # all is committed: the next start finds it in the WAL
+                    await self._writer.checkpoint()
+                    self._owned.head.write(*self._end)
+                    self._owned.head.sync()
         finally:
             with suppress(sqlite3.Error):
                 await self._writer.close()

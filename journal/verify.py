@@ -78,18 +78,24 @@ def verify(path: Path | str) -> Verdict:
 
 
 def _rows(segment: Path) -> Iterator[StoredRow]:
-    position = 0
+    position = -(1 << 63)  # nothing of ours is before 1: what stands there was put there
     with translated(segment, 1):
         connection = sqlite3.connect(f"{segment.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     with closing(connection):
-        while True:
-            with translated(segment, position + 1):
-                page = connection.execute(queries.ROWS, (position, (1 << 63) - 1, _PAGE_ROWS)).fetchall()
+        while page := _page(connection, segment, position, _PAGE_ROWS):
             for stored, chain, *row in page:
-                yield stored, chain, cast("Row", tuple(row))
-            if len(page) < _PAGE_ROWS:
-                return
+                yield cast("int", stored), cast("bytes | None", chain), cast("Row", tuple(row))
             position = cast("int", page[-1][0])
+
+
+def _page(connection: sqlite3.Connection, segment: Path, after: int, limit: int) -> list[tuple[object, ...]]:
+    try:
+        with translated(segment, after + 1):
+            return connection.execute(queries.ROWS, (after, (1 << 63) - 1, limit)).fetchall()
+    except JournalCorrupt:
+        if limit == 1:
+            raise
+        return _page(connection, segment, after, 1)  # which row is it? The good ones before it come first
 
 
 def _is_unknown(position: int, row: Row) -> bool:

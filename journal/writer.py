@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -15,6 +15,7 @@ from queue_runtime.journal.chain import GENESIS, Row, link
 from queue_runtime.journal.codec import Encoded
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.events import EVENT_TYPES
+from queue_runtime.journal.guard import WriterGuard
 from queue_runtime.journal.settings import JournalSettings
 
 __all__ = ["GroupEnd", "StoredRow", "Writer", "translated"]
@@ -37,6 +38,7 @@ class Writer:
         """Name the segment; nothing is opened yet."""
         self._path = path
         self._settings = settings
+        self._guard = WriterGuard() if settings.yield_to_writer else None
         self._open: aiosqlite.Connection | None = None
         self.end: GroupEnd = (0, GENESIS)
         """Where the segment ends."""
@@ -49,6 +51,8 @@ class Writer:
             JournalCorrupt: its end is damaged.
             JournalError: it is no segment, or one of a newer version.
         """
+        if self._guard is not None:
+            self._guard.begin()
         with translated(self._path, 1):
             # Every size of statement stays prepared: preparing one anew costs as much as a commit.
             uri = f"{self._path.absolute().as_uri()}?mode=rw"
@@ -94,7 +98,7 @@ class Writer:
             position += 1
             values += (position, None, *row)
         values[1 - _COLUMNS_A_ROW] = chain
-        with translated(self._path, position):
+        with translated(self._path, position), self._guard or nullcontext():
             if len(group) <= queries.MAX_ROWS:
                 await self._connection.execute(queries.insert_rows(len(group)), values)
             else:
@@ -121,8 +125,13 @@ class Writer:
             JournalUnavailable: it cannot be read.
             JournalCorrupt: SQLite finds the file damaged.
         """
-        with translated(self._path, after + 1):
-            rows = await self._fetch(queries.ROWS, (after, until, limit))
+        try:
+            with translated(self._path, after + 1):
+                rows = await self._fetch(queries.ROWS, (after, until, limit))
+        except JournalCorrupt:
+            if limit == 1:
+                raise
+            return await self.page(after, until, 1)  # which row is it? The good ones before it come first
         return [(cast("int", row[0]), cast("bytes | None", row[1]), cast("Row", row[2:])) for row in rows]
 
     async def group_end(self, position: int) -> GroupEnd:
@@ -156,6 +165,8 @@ class Writer:
 
     async def close(self) -> None:
         """Close the connection. Twice is harmless."""
+        if self._guard is not None:
+            self._guard.dismiss()
         connection, self._open = self._open, None
         if connection is not None:
             await connection.close()
@@ -182,7 +193,10 @@ def translated(path: Path, position: int) -> Generator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name = cast("str", getattr(error, "sqlite_errorname", type(error).__name__))
+        name = cast("str | None", getattr(error, "sqlite_errorname", None))
+        if name is None and "decode" in str(error):  # the text of a column is no UTF-8: what it says is not repeated
+            raise JournalCorrupt(position, f"a text in {path} is damaged") from None
+        name = name or type(error).__name__
         if name.startswith(tuple(_DAMAGE)):
             raise JournalCorrupt(position, f"SQLite says of {path}: {error}") from error
         msg = f"{path} cannot be used ({name}: {error}); free space or mend the disk"
