@@ -184,9 +184,6 @@ class CoreAgainstModel(RuleBasedStateMachine):
         return running[pick % len(running)]
 
 
-def _quick() -> settings:
-    return settings(max_examples=60, stateful_step_count=50)
-
-
 TestCoreAgainstModel: Callable[[], object] = CoreAgainstModel.TestCase
-TestCoreAgainstModel.settings = _quick()
+# How many examples is for the profile to say.
+TestCoreAgainstModel.settings = settings(stateful_step_count=50)

@@ -52,6 +52,12 @@ HALF_OPENED = BreakerHalfOpened("route", 30 * S)
 CLOSED = BreakerClosed("route", 40 * S, "3 probes succeeded")
 RESET = OperatorActed(0, "ann", "it is back", "reset", "route")
 FINISHED = (b.received(), b.started(), b.completed(), b.settled())
+FINISHED_LATER = (
+    b.received(M2, at=DAY + S, copy="b2"),
+    b.started(key=M2, at=DAY + S),
+    b.completed(key=M2, at=DAY + S),
+    b.settled(key=M2, at=DAY + S, copy="b2"),
+)
 SUSPECT = (b.received(), b.started(), b.crashed())
 
 # The last event of each journal breaks the rule.
@@ -133,6 +139,7 @@ ROWS = [
 KEPT: list[list[Event]] = [
     [*FINISHED, b.duplicate(at=S), b.settled(copy="b2", at=S)],
     [*FINISHED, b.received(at=DAY + S), b.started(at=DAY + S)],
+    [*FINISHED, *FINISHED_LATER, b.received(at=DAY + S), b.started(at=DAY + S)],
     [*FINISHED, b.received(digest=b"another"), b.started()],
     [*SUSPECT, b.started(2, alone=True), b.failed(2), b.started(3)],
     [*SUSPECT, b.started(2, at=600 * S)],
