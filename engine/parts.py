@@ -228,7 +228,7 @@ class Parts:
         await self._dispatcher.close()
         await self._leases.stop()
         self._background.stop()
-        self.core.timers.stop()
+        await self.core.timers.stop()
         self.core.is_closed = True
 
 

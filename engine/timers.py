@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import logging
 from collections.abc import Callable
 
 from queue_runtime.providers.clock import Clock
 
 __all__ = ["Timers"]
+
+logger = logging.getLogger("queue_runtime.engine")
 
 
 class Timers:
@@ -46,9 +49,10 @@ class Timers:
             callback()
         self._task = None
 
-    def stop(self) -> None:
-        """Forget everything that is not due yet."""
+    async def stop(self) -> None:
+        """Forget everything that is not due yet, and return when nothing waits any more."""
         self._heap.clear()
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait((self._task,))
             self._task = None

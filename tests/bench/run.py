@@ -30,6 +30,7 @@ from queue_runtime.providers.message import Message, QueueName
 from queue_runtime.tools.demo import generated, recorded
 
 MESSAGES, APPENDERS, ROUNDS = 4_000, 100, 5
+POLL_S = 0.001
 QUEUE = QueueName("bench")
 
 
@@ -138,7 +139,7 @@ async def engine(bodies: list[bytes], folder: Path, *, sessions: int) -> float:
             task = asyncio.create_task(running.run(handle_signals=False))
             await done.wait()
             while running.status().in_flight:  # noqa: ASYNC110 - the last settlements
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(POLL_S)
             took = time.perf_counter() - began
             await running.drain()
             await task
