@@ -23,6 +23,7 @@ class Bench:
         rules = QueueSettings(kind=kind, lock_s=lock_s, session_lock_s=lock_s, max_deliveries=max_deliveries)
         self.broker = MemoryBroker({QUEUE: rules, OUT: QueueSettings(max_deliveries=100)})
         self.journal = MemoryJournal()
+        self.provider: type[MemoryProvider] = MemoryProvider
 
     async def send(self, *messages: Message) -> None:
         provider = MemoryProvider(self.broker)
@@ -36,7 +37,7 @@ class Bench:
         """A running engine; what it leaves in the journal breaks no rule, and folds to its live state."""
         quick = {"retry_initial_s": 0.02, "retry_max_s": 0.05, "receive_wait_s": 0.1, "session_idle_s": 0.1}
         chosen = EngineSettings.model_validate({"queues": (QUEUE,), "debug_fold": True, **quick, **settings})
-        async with Engine(chosen, MemoryProvider(self.broker), self.journal, plugins) as engine:
+        async with Engine(chosen, self.provider(self.broker), self.journal, plugins) as engine:
             running = asyncio.create_task(engine.run(handle_signals=False))
             yield engine
             await engine.drain(0.2)
