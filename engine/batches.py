@@ -59,7 +59,8 @@ class Batches(Generic[T]):
         self._running = None
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a batch was not performed, which is a fault of this library", exc_info=error)
-            self.flush()
+        if not task.cancelled():
+            self.flush()  # something may have been added after the last look at the items
 
     async def idle(self) -> None:
         """Return when everything that was added has been performed."""
