@@ -3,7 +3,8 @@
 The limit: the same asyncio appenders, the same compressed bytes and a checksum, three awaited appends a message, into
 one framed file with an fdatasync a group. The journal: `Received`, `AttemptStarted`, `Completed`, each awaited, FULL.
 The engine: all of it on the in-memory broker, with a handler that does nothing, sessions off and on. Rounds alternate,
-because machines drift; what to quote is the median, and the ratio to the limit of the same round.
+because machines drift; what to quote is the median, and the ratio to the limit of the same round. A message's
+time is that of its three appends with all appenders at work; CPU is that of the whole process.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import zstandard
 
@@ -32,6 +34,17 @@ from queue_runtime.tools.demo import generated, recorded
 MESSAGES, APPENDERS, ROUNDS = 4_000, 100, 5
 POLL_S = 0.001
 QUEUE = QueueName("bench")
+
+
+class Figures(NamedTuple):
+    """What one round of one variant showed."""
+
+    rate: float  # messages a second
+    took_ms: list[float]  # what each message took, where that is measured
+    cpu_us: float  # of the whole process, a message
+
+
+Measure: TypeAlias = Callable[[list[bytes], Path], Awaitable[Figures]]
 
 
 class FramedFile:
@@ -62,8 +75,8 @@ class FramedFile:
         os.fdatasync(self._file)
 
 
-async def limit(bodies: list[bytes], folder: Path) -> float:
-    """Messages a second into the framed file."""
+async def limit(bodies: list[bytes], folder: Path) -> Figures:
+    """Append to the framed file."""
     file, compressor = FramedFile(folder / "frames"), zstandard.ZstdCompressor(level=1)
 
     async def message(number: int) -> None:
@@ -74,8 +87,8 @@ async def limit(bodies: list[bytes], folder: Path) -> float:
     return await _by_appenders(message)
 
 
-async def journal_alone(bodies: list[bytes], folder: Path) -> float:
-    """Messages a second into the journal."""
+async def journal_alone(bodies: list[bytes], folder: Path) -> Figures:
+    """Append to the journal."""
     journal = await SqliteJournal.open(folder / "journal")
 
     async def message(number: int) -> None:
@@ -100,20 +113,27 @@ _RECEIVED = Received(
 )  # fmt: skip
 
 
-async def _by_appenders(message: Callable[[int], Awaitable[None]]) -> float:
-    numbers = iter(range(MESSAGES))
+async def _by_appenders(message: Callable[[int], Awaitable[None]]) -> Figures:
+    numbers, took_ms = iter(range(MESSAGES)), list[float]()
 
     async def append() -> None:
         for number in numbers:
+            began = time.perf_counter()
             await message(number)
+            took_ms.append((time.perf_counter() - began) * 1e3)
 
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(append() for _ in range(APPENDERS)))
-    return MESSAGES / (time.perf_counter() - began)
+    return _figures(began, cpu, took_ms)
 
 
-async def engine(bodies: list[bytes], folder: Path, *, sessions: int) -> float:
-    """Messages a second through the whole engine."""
+def _figures(began: float, cpu: float, took_ms: list[float]) -> Figures:
+    rate = MESSAGES / (time.perf_counter() - began)
+    return Figures(rate, took_ms, (time.process_time() - cpu) / MESSAGES * 1e6)
+
+
+async def engine(bodies: list[bytes], folder: Path, *, sessions: int) -> Figures:
+    """Take messages through the whole engine."""
     router, done, seen = Router(), asyncio.Event(), 0
 
     @router.on("*")
@@ -135,17 +155,17 @@ async def engine(bodies: list[bytes], folder: Path, *, sessions: int) -> float:
     settings = EngineSettings(queues=(QUEUE,), concurrency=APPENDERS)
     try:
         async with Engine(settings, provider, journal, [router]) as running:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             task = asyncio.create_task(running.run(handle_signals=False))
             await done.wait()
             while running.status().in_flight:  # noqa: ASYNC110 - the last settlements
                 await asyncio.sleep(POLL_S)
-            took = time.perf_counter() - began
+            figures = _figures(began, cpu, [])
             await running.drain()
             await task
     finally:
         await journal.close()
-    return MESSAGES / took
+    return figures
 
 
 def main() -> None:
@@ -153,31 +173,42 @@ def main() -> None:
     webhooks = os.environ.get("WEBHOOKS")
     events = recorded(Path(webhooks)) if webhooks else generated(300)
     bodies = [event.message.body for event in events]
-    variants: dict[str, Callable[[list[bytes], Path], Awaitable[float]]] = {
+    variants: dict[str, Measure] = {
         "limit": limit,
         "journal": journal_alone,
         "engine": lambda bodies, folder: engine(bodies, folder, sessions=0),
         "engine, 50 sessions": lambda bodies, folder: engine(bodies, folder, sessions=50),
     }
-    rates: dict[str, list[float]] = {name: [] for name in variants}
+    rounds: dict[str, list[Figures]] = {name: [] for name in variants}
     for _ in range(ROUNDS):
         for name, variant in variants.items():
             with tempfile.TemporaryDirectory() as folder:
-                rates[name].append(asyncio.run(_measured(variant, bodies, Path(folder))))
+                rounds[name].append(asyncio.run(_measured(variant, bodies, Path(folder))))
     size = statistics.median(map(len, bodies))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; FULL; {ROUNDS} rounds of")
     print(f"{MESSAGES} messages, {APPENDERS} at a time, median body {size:.0f} bytes\n")
-    for name, measured in rates.items():
-        ratio = statistics.median(rate / top for rate, top in zip(measured, rates["limit"], strict=True))
-        spread = f"{min(measured):,.0f} to {max(measured):,.0f}"
-        print(f"{name:<22}{statistics.median(measured):>9,.0f} msg/s  ({spread})  {ratio:.2f} of the limit")
+    for name, measured in rounds.items():
+        print(_line(name, measured, rounds["limit"]))
     if out := os.environ.get("OUT"):
+        rates = {name: [figures.rate for figures in measured] for name, measured in rounds.items()}
         Path(out).write_text(json.dumps(rates), encoding="utf-8")
 
 
-async def _measured(
-    variant: Callable[[list[bytes], Path], Awaitable[float]], bodies: list[bytes], folder: Path
-) -> float:
+def _line(name: str, measured: list[Figures], limits: list[Figures]) -> str:
+    rates = [figures.rate for figures in measured]
+    ratio = statistics.median(figures.rate / top.rate for figures, top in zip(measured, limits, strict=True))
+    cpu_us = statistics.median(figures.cpu_us for figures in measured)
+    spread = f"({min(rates):,.0f} to {max(rates):,.0f})"
+    line = (
+        f"{name:<20}{statistics.median(rates):>8,.0f} msg/s {spread:<20}{ratio:5.2f} of the limit {cpu_us:5.0f} us CPU"
+    )
+    if took_ms := [took for figures in measured for took in figures.took_ms]:
+        cuts = statistics.quantiles(took_ms, n=20)
+        line += f"   p50 {cuts[9]:.1f} p95 {cuts[18]:.1f} ms"
+    return line
+
+
+async def _measured(variant: Measure, bodies: list[bytes], folder: Path) -> Figures:
     return await variant(bodies, folder)
 
 
