@@ -122,14 +122,22 @@ def _held_again(message: MessageState) -> Phase:
 
 
 def _attempt_started(message: MessageState, event: AttemptStarted) -> MessageState:
-    return replace(
-        message,
+    # Every message comes by here and by `_completed`: written out it takes half the time of `replace`.
+    return MessageState(
+        origin=message.origin,
+        order=message.order,
         phase=Phase.RUNNING,
+        copies=message.copies,
+        suspect_until=message.suspect_until,
         attempt=event.attempt,
         started_at=event.at,
         route=event.route,
         alone=event.alone,
-        retry_at=None,
+        failures=message.failures,
+        crashes=message.crashes,
+        history=message.history,
+        steps=message.steps,
+        since=message.since,
     )
 
 
@@ -171,12 +179,21 @@ def _recorded(message: MessageState, at: int, how: str, kind: str, text: str) ->
 
 
 def _completed(message: MessageState, event: Completed) -> MessageState:
-    return replace(
-        message,
+    return MessageState(
+        origin=message.origin,
+        order=message.order,
         phase=Phase.SENDING if event.outgoing else Phase.SETTLING,
+        copies=message.copies,
+        suspect_until=message.suspect_until,
+        attempt=message.attempt,
+        started_at=message.started_at,
+        route=message.route,
+        alone=message.alone,
+        failures=message.failures,
+        crashes=message.crashes,
+        history=message.history,
         outcome=Outcome.COMPLETED,
         outgoing=event.outgoing,
-        steps={},
         since=event.at,
     )
 
@@ -198,6 +215,8 @@ def _dead_lettered(message: MessageState, event: DeadLettered) -> MessageState:
 def _settled(message: MessageState, event: Settled) -> MessageState | None:
     if event.disposition is Disposition.ABANDON:
         return _released(message, event.provider_id)
+    if len(message.copies) == 1 and message.copies[0].provider_id == event.provider_id:
+        return None
     settled = _with_lease(message, event.provider_id, Lease.SETTLED)
     if all(copy.lease is Lease.SETTLED for copy in settled.copies):
         return None

@@ -67,6 +67,10 @@ class AttemptRecord:
     error_text: str
 
 
+def _no_steps() -> Mapping[str, bytes]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class MessageState:
     """One message, by its idempotency key.
@@ -88,7 +92,7 @@ class MessageState:
     crashes: int = 0
     retry_at: int | None = None
     history: tuple[AttemptRecord, ...] = ()
-    steps: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    steps: Mapping[str, bytes] = field(default_factory=_no_steps)
     outcome: Outcome | None = None
     reason: str = ""
     description: str = ""
@@ -110,7 +114,7 @@ class MessageState:
     @property
     def is_held(self) -> bool:
         """True if the journal says that the broker keeps it for us."""
-        return any(copy.lease is Lease.HELD for copy in self.copies)
+        return Lease.HELD in [copy.lease for copy in self.copies]
 
     @property
     def is_running(self) -> bool:
@@ -125,7 +129,7 @@ class MessageState:
     @property
     def is_releasing(self) -> bool:
         """True if the broker has not been told yet that a copy is handed back."""
-        return any(copy.lease is Lease.RELEASING for copy in self.copies)
+        return Lease.RELEASING in [copy.lease for copy in self.copies]
 
     @property
     def may_have_run(self) -> bool:
@@ -140,7 +144,7 @@ class MessageState:
         it could put a second copy beside one that another consumer completes.
         """
         tried = _HELD_OR_LAPSED if self.outcome is Outcome.COMPLETED else _HELD
-        return tuple(copy for copy in self.copies if copy.lease in tried)
+        return tuple([copy for copy in self.copies if copy.lease in tried])
 
     def copy(self, provider_id: str) -> Copy | None:
         """Return the broker message `provider_id`, if this key holds it."""

@@ -165,6 +165,11 @@ class EngineState:
             del self.messages[event.key]
             if before.outcome is Outcome.COMPLETED:
                 self._remember(before, event.at)
+        if type(event) in _BEYOND_MESSAGES:
+            self._apply_beyond_messages(event, before)
+
+    def _apply_beyond_messages(self, event: MessageEvent, before: MessageState | None) -> None:
+        """What an event of a message means for breakers, and for what was set aside."""
         match event:
             case AttemptFailed() if before is not None and event.transient:
                 breaker = self.breakers.get(before.route) or BreakerState(before.route)
@@ -217,6 +222,9 @@ class EngineState:
     def _apply_session(self, event: SessionEvent) -> None:
         name = (event.queue, event.session_id)
         _put(self.sessions, name, evolve_session(self.sessions.get(name), event))
+
+
+_BEYOND_MESSAGES = frozenset({AttemptFailed, Completed, Deferred, Received})
 
 
 def fold(events: Iterable[Event], state: EngineState | None = None) -> EngineState:

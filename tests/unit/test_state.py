@@ -1,8 +1,10 @@
 """The fold: what a journal means beside its messages, and that equal journals mean the same."""
 
+import dataclasses
 import pickle
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given as for_all
 
 from queue_runtime.journal.events import (
@@ -10,6 +12,7 @@ from queue_runtime.journal.events import (
     Deferred,
     Disposition,
     Event,
+    MessageEvent,
     OperatorActed,
     Redacted,
     Redriven,
@@ -18,7 +21,7 @@ from queue_runtime.journal.events import (
     SendCancelled,
     SendScheduled,
 )
-from queue_runtime.journal.state import EngineState, MessageState, Phase, SettledKey, fold
+from queue_runtime.journal.state import AttemptRecord, EngineState, MessageState, Phase, SettledKey, evolve, fold
 from tests.unit import builders as b
 from tests.unit.builders import KEY, S
 from tests.unit.rows import ATTEMPTS, HAND_OVERS
@@ -172,6 +175,42 @@ PASTS: dict[str, tuple[Event, ...]] = {
 
 def _facts(message: MessageState) -> tuple[bool, bool, bool, bool]:
     return message.is_held, message.is_open, message.is_running, message.is_releasing
+
+
+@pytest.mark.parametrize(
+    ("event", "changed"),
+    [
+        (b.started(2, at=9), {"phase", "attempt", "started_at", "route", "alone", "retry_at"}),
+        (b.completed(1, at=9), {"phase", "retry_at", "steps", "outcome", "since"}),
+    ],
+    ids=["started", "completed"],
+)
+def test_an_event_that_is_written_out_field_by_field_forgets_none(event: MessageEvent, changed: set[str]) -> None:
+    """The two events that every message passes keep all that they do not change."""
+    record = AttemptRecord(1, 1, 2, "failed", "Oops", "it broke")
+    before = MessageState(
+        origin=b.received(),
+        order=7,
+        phase=Phase.BACKING_OFF,
+        copies=given(b.received()).message.copies,
+        suspect_until=1,
+        attempt=1,
+        started_at=2,
+        route="another",
+        alone=True,
+        failures=3,
+        crashes=4,
+        retry_at=5,
+        history=(record,),
+        steps={"classify": b"result"},
+        since=6,
+    )
+
+    after = evolve(before, event, 1)
+
+    assert after is not None
+    names = [field.name for field in dataclasses.fields(MessageState)]
+    assert {name for name in names if getattr(after, name) != getattr(before, name)} == changed
 
 
 def test_positions_count_every_event() -> None:
