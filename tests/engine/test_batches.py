@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from queue_runtime.engine.batches import Batches
+from tests.engine.bench import POLL_S
 
 
 def _collecting(calls: list[list[int]]) -> Callable[[list[int]], Awaitable[None]]:
@@ -40,7 +41,7 @@ async def test_a_full_batch_goes_at_once_and_a_small_one_after_its_time() -> Non
     assert calls == [[0, 1, 2], [3]]
     async with asyncio.timeout(5):
         while len(calls) < 3:  # noqa: ASYNC110 - it is the timer that is waited for
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(POLL_S)
 
     assert calls == [[0, 1, 2], [3], [4]]
 

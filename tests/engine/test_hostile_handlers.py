@@ -12,7 +12,7 @@ from queue_runtime.journal.events import AttemptFailed, Completed, DeadLettered
 from queue_runtime.plugins import ErrorInfo, ErrorVerdict, Router, hookimpl
 from queue_runtime.providers.errors import ServiceThrottled
 from queue_runtime.providers.message import Message
-from tests.engine.bench import Bench
+from tests.engine.bench import POLL_S, Bench
 
 
 class UnsayableError(Exception):
@@ -133,7 +133,7 @@ async def test_a_handler_that_cancels_its_own_task_harms_no_other(misdeed: Calla
         if event == b"bad":
             await misdeed()
         else:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(POLL_S)
 
     messages = [Message(b"bad"), *(Message(b"good %d" % n) for n in range(5))]
     await bench.send(*messages)
@@ -172,7 +172,7 @@ async def test_a_handler_that_swallows_the_end_does_not_hold_up_a_stop() -> None
         await _stopped_by_an_error(bench, router, started)
     before = bench.journal.events
     over.set()
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(2 * POLL_S)
 
     assert bench.count(Completed) == 0
     assert bench.journal.events == before
@@ -188,7 +188,7 @@ async def test_a_handler_that_returns_when_it_is_cancelled_does_not_hold_up_a_st
         del event, ctx
         started.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             return
 
