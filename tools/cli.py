@@ -13,23 +13,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from queue_runtime.tools.control_commands import control_app
 from queue_runtime.tools.journal_commands import journal_app
 
 __all__ = ["app", "main"]
 
+DEBUG = "--debug"
+_PREFIXES = {"EngineSettings": "QUEUE_ENGINE_", "ProviderSettings": "QUEUE_"}
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(journal_app, name="journal")
+app.add_typer(control_app, name="control")
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: FBT002
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,  # noqa: FBT002
 ) -> None:
     """Process events from a queue reliably, over a journal of everything that happened."""
-    _state["debug"] = debug
-
-
-_state = {"debug": False}
+    del debug  # `main` looks for it itself: it has to know before a command is parsed
 
 
 @app.command()
@@ -45,14 +47,23 @@ def demo(
     from queue_runtime.tools.demo.show import run_demo, show_report  # noqa: PLC0415
 
     to_send = recorded(webhooks) if webhooks is not None else generated(events)
-    folder = journal if journal is not None else Path(tempfile.mkdtemp(prefix="queue-runtime-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _empty(journal) if journal is not None else Path(tempfile.mkdtemp(prefix="queue-runtime-demo-"))
     report = asyncio.run(run_demo(to_send, folder, Console(stderr=as_json), crash=crash))
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:
         show_report(report, Console())
     raise typer.Exit(1 if report.problems else 0)
+
+
+def _empty(folder: Path) -> Path:
+    from queue_runtime.providers.errors import ConfigurationError  # noqa: PLC0415
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        msg = f"{folder} is not an empty folder: a demo accounts for its own events alone; name a new one"
+        raise ConfigurationError(msg)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @app.command()
@@ -73,12 +84,13 @@ def send(
     files: Annotated[list[str], typer.Argument(help='Files of {"event", "payload"} lines; - is standard input.')],
     queue: Annotated[str | None, typer.Option(help="The queue, instead of QUEUE_NAME.")] = None,
     provider: Annotated[str | None, typer.Option(help="The provider, instead of QUEUE_PROVIDER.")] = None,
+    event: Annotated[str | None, typer.Option(help="Each file is one body, of this event.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
 ) -> None:
     """Send webhooks to a queue, as a webhook receiver would."""
     from queue_runtime.tools.send_command import send_files  # noqa: PLC0415
 
-    send_files(files, queue=queue, provider=provider, as_json=as_json)
+    send_files(files, queue=queue, provider=provider, event=event, as_json=as_json)
 
 
 @app.command()
@@ -99,19 +111,27 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if _state["debug"]:
+        if DEBUG in sys.argv:
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or "no further word"
-    return (
-        text
-        if type(error).__module__ == "builtins" and isinstance(error, TimeoutError)
-        else f"{type(error).__name__}: {text}"
-    )
+def _one_line(error: Exception) -> str:
+    """Return what to tell the user. Our own texts speak for themselves; others' need their kind beside them."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    if isinstance(error, ValidationError):  # its own text has values, which may be secrets, and an address
+        problems = [f"{_setting(error.title, item['loc'])}: {item['msg']}" for item in error.errors()]
+        return f"settings cannot be used: {'; '.join(problems)}; pass the option, or set the variable"
+    text = " ".join(str(error).split())
+    return text if type(error).__module__.startswith("queue_runtime.") and text else f"{type(error).__name__}: {text}"
+
+
+def _setting(model: str, place: tuple[int | str, ...]) -> str:
+    """Return the variable that a setting is read from."""
+    name = "_".join(str(part) for part in place).upper()
+    return name if name.startswith("QUEUE_") else f"{_PREFIXES.get(model, '')}{name}"
 
 
 if __name__ == "__main__":

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields, is_dataclass
-from datetime import UTC, datetime
-from enum import Enum
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from queue_runtime.journal import Entry, JournalError, JournalReader, verify
+if TYPE_CHECKING:
+    from queue_runtime.journal import Entry, JournalReader
 
 __all__ = ["journal_app"]
 
@@ -22,24 +22,35 @@ journal_app = typer.Typer(no_args_is_help=True, help="Look at a journal. Read-on
 Folder = Annotated[Path, typer.Argument(help="The journal's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 _DEFAULT = Path("journal")
-_FOLLOW_S = 0.5
-_SECRET = frozenset({"receipt"})
-_BODIES = frozenset({"body", "result", "state"})
+_FOLLOW_S = 0.2
+_OUTCOMES = {
+    "received": "Received",
+    "completed": "Completed",
+    "dead-lettered": "DeadLettered",
+    "duplicates": "Duplicate",
+}
+
+# The commands import what they need: `version` and a mistyped command are not to wait for the whole journal.
 
 
 @journal_app.command()
 def stat(folder: Folder = _DEFAULT, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Count what is in a journal."""
+    from queue_runtime.journal import JournalReader  # noqa: PLC0415
+    from queue_runtime.tools.journal_text import instant  # noqa: PLC0415
+
     with JournalReader(folder) as reader:
-        statistics = asdict(reader.statistics())
+        found = reader.statistics()
+    messages = {name: found.events.get(kind, 0) for name, kind in _OUTCOMES.items()}
     if as_json:
-        _print(json.dumps(statistics))
+        _print(json.dumps({**asdict(found), "messages": messages}))
         return
-    _print(f"positions   {statistics['first_position']} to {statistics['last_position']}")
-    _print(f"from        {_instant(statistics['first_at'])}")
-    _print(f"to          {_instant(statistics['last_at'])}")
-    _print(f"size        {statistics['file_bytes'] / 1_000_000:.1f} MB")
-    for name, count in cast("dict[str, int]", statistics["events"]).items():
+    _print(f"positions   {found.first_position} to {found.last_position}")
+    _print(f"from        {instant(found.first_at)}")
+    _print(f"to          {instant(found.last_at)}")
+    _print(f"size        {found.file_bytes / 1_000_000:.1f} MB")
+    _print(f"messages    {', '.join(f'{count} {name}' for name, count in messages.items())}")
+    for name, count in found.events.items():
         _print(f"{count:>11} {name}")
 
 
@@ -51,11 +62,13 @@ def tail(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Print the last events of a journal."""
-    with JournalReader(folder) as reader:
+    from queue_runtime.journal import JournalReader  # noqa: PLC0415
+
+    with JournalReader(folder) as reader, suppress(KeyboardInterrupt):  # which is how one ends following
         last = max(reader.last_position() - lines, 0)
         while True:
             for entry in reader.entries(after=last):
-                _print_entry(entry, as_json=as_json, show_body=False)
+                _print_entry(entry, as_json=as_json)
                 last = entry.position
             if not follow:
                 return
@@ -70,76 +83,59 @@ def show(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Print the history of one message."""
+    from queue_runtime.journal import JournalError, JournalReader  # noqa: PLC0415
+    from queue_runtime.tools.journal_text import as_life  # noqa: PLC0415
+
     with JournalReader(folder) as reader:
-        keys = {message, *_keys_of(reader, message)}
-        found = False
-        for key in sorted(keys):
-            for entry in reader.entries(key=key):
-                found = True
-                _print_entry(entry, as_json=as_json, show_body=show_body)
-    if not found:
+        lives = _lives(reader, message)
+    if not lives:
         msg = f"no message {message!r} in the journal {folder}: pass an id or a key as `journal tail` prints them"
         raise JournalError(msg)
+    for number, entries in enumerate(lives):
+        if as_json:
+            for entry in entries:
+                _print_entry(entry, as_json=True, show_body=show_body)
+            continue
+        if number:
+            _print("")
+        for line in as_life(entries, show_body=show_body):
+            _print(line)
 
 
 @journal_app.command(name="verify")
 def verify_command(folder: Folder = _DEFAULT, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Recompute the hash chain, and name the first place that was altered."""
+    from queue_runtime.journal import verify  # noqa: PLC0415
+
     verdict = verify(folder)
     if as_json:
-        _print(json.dumps(asdict(verdict)))
+        _print(json.dumps({"is_good": verdict.is_good, **asdict(verdict)}))
+    elif verdict.is_good:
+        _print(f"good: {verdict.what}")
     else:
-        _print(("good: " if verdict.is_good else "ALTERED: ") + verdict.what)
+        _print(f"ALTERED at position {verdict.altered_at}, good up to {verdict.good_until}: {verdict.what}")
     raise typer.Exit(0 if verdict.is_good else 1)
 
 
-def _keys_of(reader: JournalReader, message_id: str) -> Iterator[str]:
-    for entry in reader.entries(names=("Received", "Duplicate")):
+def _lives(reader: JournalReader, message: str) -> list[list[Entry]]:
+    """All that happened to the message of this key, or to those of this message id: several queues may know it."""
+    if life := list(reader.entries(key=message)):
+        return [life]
+    keys = dict.fromkeys(_keys_of(reader.entries(names=("Received", "Duplicate")), message))
+    return [list(reader.entries(key=key)) for key in keys]
+
+
+def _keys_of(entries: Iterable[Entry], message_id: str) -> Iterable[str]:
+    for entry in entries:
         if getattr(entry.event, "message_id", None) == message_id and entry.key is not None:
             yield entry.key
 
 
-def _print_entry(entry: Entry, *, as_json: bool, show_body: bool) -> None:
-    details = dict(_details(entry.event, show_body=show_body)) if entry.event is not None else {}
-    if as_json:
-        _print(json.dumps({"position": entry.position, "event": entry.name, "at_us": entry.at, **details}))
-        return
-    shown = {name: value for name, value in details.items() if name != "at" and value not in (None, "", [], {})}
-    text = " ".join(f"{name}={value}" for name, value in shown.items())
-    _print(f"{entry.position:>8} {_instant(entry.at)} {entry.name:<16} {text}")
+def _print_entry(entry: Entry, *, as_json: bool, show_body: bool = False) -> None:
+    from queue_runtime.tools.journal_text import as_data, as_line  # noqa: PLC0415
 
-
-def _details(event: object, *, show_body: bool) -> Iterable[tuple[str, object]]:
-    """Every field but receipts, which open the broker's door; and bodies only when they are asked for."""
-    for field in fields(cast("type", type(event))):
-        value = getattr(event, field.name)
-        if field.name in _SECRET or (field.name in _BODIES and not show_body):
-            continue
-        yield field.name, _plain(value, show_body=show_body)
-
-
-def _plain(value: object, *, show_body: bool) -> object:
-    match value:
-        case Enum():
-            return cast("object", value.value)
-        case bytes():
-            return value.decode(errors="backslashreplace") if show_body else value.hex()
-        case tuple() | list():
-            return [_plain(item, show_body=show_body) for item in cast("Iterable[object]", value)]
-        case dict():
-            items = cast("dict[object, object]", value).items()
-            return {str(name): _plain(item, show_body=show_body) for name, item in items}
-        case _ if is_dataclass(value):
-            return dict(_details(value, show_body=show_body))
-        case _:
-            return value
-
-
-def _instant(microseconds: int | None) -> str:
-    if microseconds is None:
-        return "-"
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="milliseconds")
+    _print(json.dumps(as_data(entry, show_body=show_body)) if as_json else as_line(entry))
 
 
 def _print(text: str) -> None:
-    print(text)
+    print(text, flush=True)  # whoever follows through a pipe waits for each line

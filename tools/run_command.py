@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from queue_runtime.engine import Engine, EngineSettings
 from queue_runtime.providers.errors import ConfigurationError
@@ -19,21 +18,18 @@ def run_engine(*, plugins: Sequence[str], queues: Sequence[str], provider: str |
     """Run an engine; what is given goes before the environment.
 
     Raises:
-        ConfigurationError: there is no queue to receive from.
+        ConfigurationError: there is no queue to receive from, or no plugin to handle anything.
         Exception: whatever a start raises; see `Engine`.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    given: dict[str, Any] = {}
-    if plugins:
-        given["plugins"] = tuple(plugins)
-    if queues:
-        given["queues"] = tuple(queues)
-    if journal is not None:
-        given["journal"] = journal
-    engine = EngineSettings.model_validate(given)
+    given: dict[str, object] = {"plugins": tuple(plugins), "queues": tuple(queues), "journal": journal}
+    engine = EngineSettings.model_validate({name: value for name, value in given.items() if value})
     chosen = ProviderSettings.model_validate({} if provider is None else {"provider": provider})
     if not engine.queues and not chosen.queue_name:
         msg = "there is no queue to receive from: pass --queue, or set QUEUE_NAME or QUEUE_ENGINE_QUEUES"
+        raise ConfigurationError(msg)
+    if not engine.plugins:
+        msg = "no plugin would handle a message: pass --plugin package.module, or set QUEUE_ENGINE_PLUGINS"
         raise ConfigurationError(msg)
     asyncio.run(_run(engine, chosen))
 

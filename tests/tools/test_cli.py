@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueSettings
-from queue_runtime.providers.memory.server import MemoryBrokerServer
-from queue_runtime.providers.message import Message, QueueName
 from queue_runtime.tools.demo import generated
 from queue_runtime.tools.demo.show import run_demo
 
@@ -63,7 +59,10 @@ def test_stat_counts_what_the_journal_holds(journal: Path) -> None:
     done = _run("journal", "stat", str(journal), "--json")
 
     assert done.returncode == 0
-    assert json.loads(done.stdout)["events"]["Completed"] == 28
+    figures = json.loads(done.stdout)
+    assert figures["events"]["Completed"] == 28
+    assert figures["messages"] == {"received": 30, "completed": 28, "dead-lettered": 2, "duplicates": 1}
+    assert "30 received, 28 completed" in _run("journal", "stat", str(journal)).stdout
 
 
 def test_tail_prints_the_last_events(journal: Path) -> None:
@@ -76,8 +75,6 @@ def test_tail_prints_the_last_events(journal: Path) -> None:
 
 def test_show_prints_a_whole_life_without_receipt_or_body(journal: Path) -> None:
     """`journal show` of a dead letter has every attempt and the reason; what is secret stays out unless asked for."""
-    dead = json.loads(_run("journal", "tail", str(journal), "--lines", "1000", "--json").stdout.splitlines()[0])
-    assert dead["event"] == "RunStarted"
     entries = [
         json.loads(line)
         for line in _run("journal", "tail", str(journal), "--lines", "1000", "--json").stdout.splitlines()
@@ -93,6 +90,19 @@ def test_show_prints_a_whole_life_without_receipt_or_body(journal: Path) -> None
     assert '"body"' not in shown.stdout
     assert '"receipt"' not in shown.stdout + with_body.stdout
     assert '"body"' in with_body.stdout
+
+
+def test_show_tells_a_life_to_people(journal: Path) -> None:
+    """`journal show` by message id has what it was, its outcome, each attempt and its error; the body when asked."""
+    shown = _run("journal", "show", "demo-000002", str(journal)).stdout
+    with_body = _run("journal", "show", "demo-000002", str(journal), "--show-body").stdout
+
+    assert "key         webhooks/demo-000002" in shown
+    assert "session     octo/demo/pull/" in shown
+    assert "outcome     completed in attempt 1" in shown
+    assert [word for word in ("Received", "AttemptStarted", "Completed", "Settled") if word not in shown] == []
+    assert '"repository"' not in shown
+    assert '"repository"' in with_body
 
 
 def test_verify_names_the_first_altered_place(journal: Path, tmp_path: Path) -> None:
@@ -111,18 +121,25 @@ def test_verify_names_the_first_altered_place(journal: Path, tmp_path: Path) -> 
     assert _run("journal", "verify", str(journal)).returncode == 0
     altered = _run("journal", "verify", str(copy))
     assert altered.returncode == 1
-    assert "ALTERED" in altered.stdout
+    assert "ALTERED at position" in altered.stdout
+    assert json.loads(_run("journal", "verify", str(copy), "--json").stdout)["altered_at"] > 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
         (("journal", "stat", "nowhere"), "nowhere"),
-        (("run", "--provider", "carrier-pigeon", "--queue", "q"), "carrier-pigeon"),
+        (("run", "--provider", "carrier-pigeon", "--queue", "q", "--plugin", "queue_runtime.tools.demo.bot"), "pigeon"),
+        (("run", "--provider", "memory", "--queue", "q"), "--plugin"),
+        (("run", "--queue", "q"), "QUEUE_PROVIDER"),
         (("run", "--provider", "memory", "--queue", "q", "--plugin", "no.such.module"), "no.such.module"),
         (("run", "--provider", "memory"), "queue"),
         (("send", "nowhere.jsonl", "--provider", "memory", "--queue", "q"), "nowhere.jsonl"),
+        (("send", "pyproject.toml", "--provider", "memory", "--queue", "q"), "line 1 of pyproject.toml"),
+        (("send", "pyproject.toml", "--provider", "memory", "--queue", "q", "--event", "x"), "QUEUE_MEMORY_ADDRESS"),
         (("demo", "--webhooks", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("demo", "--journal", "tests"), "tests is not an empty folder"),
+        (("control", "status", "--journal", "nowhere"), "nowhere"),
     ],
 )
 def test_an_error_is_one_line_that_names_the_value(arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:
@@ -136,32 +153,26 @@ def test_an_error_is_one_line_that_names_the_value(arguments: tuple[str, ...], w
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [("frobnicate",), ("demo", "--events", "9"), ("journal", "tail", "--lines", "0"), ("send",)]
+)
+def test_wrong_use_exits_with_2(arguments: tuple[str, ...]) -> None:
+    """What the command line does not understand is told from what failed."""
+    done = _run(*arguments)
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_message_is_an_error(journal: Path) -> None:
+    """`journal show` of what is not there names it, and prints nothing."""
+    done = _run("journal", "show", "no-such-message", str(journal))
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "'no-such-message'" in done.stderr
+
+
 def test_debug_shows_where_an_error_comes_from() -> None:
     """`--debug` adds the traceback."""
     assert "Traceback" in _run("--debug", "journal", "stat", "nowhere").stderr
-
-
-async def test_run_and_send_over_a_served_broker_until_sigterm(tmp_path: Path) -> None:
-    """`send` puts webhooks in a queue, `run` handles them, SIGTERM drains it and it exits with 0."""
-    queue = QueueName("webhooks")
-    broker = MemoryBroker({queue: QueueSettings(max_deliveries=20)})
-    provider = MemoryProvider(broker)
-    await provider.open()
-    webhooks = tmp_path / "webhooks.jsonl"
-    webhooks.write_text('{"event": "push", "payload": {"ref": "refs/heads/main"}}\n')
-    async with MemoryBrokerServer(broker, 0) as server:
-        environment = {"QUEUE_PROVIDER": "memory", "QUEUE_MEMORY_ADDRESS": server.address, "QUEUE_NAME": queue}
-        sent = await asyncio.to_thread(_run, "send", str(webhooks), "--json", **environment)
-        await provider.send(queue, [Message(b"{}", message_id="another")])
-        options = ("run", "--plugin", "queue_runtime.tools.demo.bot", "--journal", str(tmp_path / "journal"))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "queue_runtime.tools.cli", *options, env={**_clean(), **environment}
-        )
-        async with asyncio.timeout(30):
-            while broker.counts(queue).active or broker.counts(queue).in_flight:  # noqa: ASYNC110 - another process works
-                await asyncio.sleep(0.02)
-            process.send_signal(signal.SIGTERM)
-            assert await process.wait() == 0
-    assert sent.returncode == 0
-    shown = await asyncio.to_thread(_run, "journal", "show", "webhook-000001", str(tmp_path / "journal"), "--json")
-    assert [json.loads(line)["event"] for line in shown.stdout.splitlines()][-1] == "Settled"

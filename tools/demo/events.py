@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from queue_runtime.plugins import github_message
 from queue_runtime.providers.errors import ConfigurationError
 from queue_runtime.providers.message import Message
+from queue_runtime.tools.webhooks import parse_webhooks, read_text
 
 __all__ = ["BEHAVIOUR", "DemoEvent", "generated", "recorded"]
 
@@ -20,6 +20,8 @@ BEHAVIOUR = "demo_behaviour"
 PULL_REQUESTS = 50
 TWICE = 0.02
 FAILS_ONCE = 0.02
+_LATE = 200  # events between the two sends of one that comes again late: long enough to be completed by then
+_WORDS_MIN, _WORDS_MAX = 300, 2_100  # makes bodies of 2 to 12 KB, as most real webhooks are
 _ACTIONS = ("opened", "synchronize", "labeled", "edited", "closed")
 _WORDS = (
     *("the", "queue", "hands", "over", "what", "a", "sender", "wrote", "and", "journal", "keeps", "it", "until"),
@@ -39,31 +41,46 @@ class DemoEvent:
 def generated(count: int) -> list[DemoEvent]:
     """Make `count` events over 50 pull requests, and some of them twice. The same every time.
 
-    One in fifty is sent twice, one in fifty fails at its first attempt, one always fails, one is no JSON.
+    One in fifty is sent twice, at once or late in turn; one in fifty fails at its first attempt, one always fails, one
+    is no JSON.
+
+    Args:
+        count: how many, 2 or more; what is sent twice is counted once.
     """
     chance = random.Random(20_260_101)  # noqa: S311 - a fixed seed: the events are the same every time
-    again = set(chance.sample(range(count), round(count * TWICE)))
-    once = set(chance.sample(range(count), round(count * FAILS_ONCE)))
-    always, broken = chance.sample(range(count), 2) if count > 1 else (-1, -1)
+    always, broken, *others = chance.sample(range(count), count)
+    again = others[: round(count * TWICE)]
+    once = set(chance.sample(others, round(count * FAILS_ONCE)))
+    copies = _copies(again, count)
     events: list[DemoEvent] = []
+    sent: list[Message] = []
     for number in range(count):
         behaviour = "fails always" if number == always else "fails once" if number in once else "works"
         message = _message(number, behaviour, chance)
         if number == broken:
             message = replace(message, body=message.body[: len(message.body) // 2])
-        event = DemoEvent(message, is_dead_letter=number in {always, broken})
-        events.append(event)
-        if number in again and not event.is_dead_letter:
-            # A broker with a duplicate window would drop it; the demo shows that the engine does not need one.
-            copy = replace(message, deduplication_id=f"{message.message_id}-again")
-            events.append(DemoEvent(copy, is_again=True))
+        sent.append(message)
+        events.append(DemoEvent(message, is_dead_letter=number in {always, broken}))
+        # A broker with a duplicate window would drop the second; the demo shows that the engine does not need one.
+        events.extend(
+            DemoEvent(replace(sent[copied], deduplication_id=f"{sent[copied].message_id}-again"), is_again=True)
+            for copied in copies[number]
+        )
     return events
+
+
+def _copies(again: list[int], count: int) -> dict[int, list[int]]:
+    """After which event which ones are sent again: every other one at once, the rest late."""
+    copies: defaultdict[int, list[int]] = defaultdict(list)
+    for turn, number in enumerate(again):
+        copies[number if turn % 2 == 0 else min(number + _LATE, count - 1)].append(number)
+    return copies
 
 
 def _message(number: int, behaviour: str, chance: random.Random) -> Message:
     pull_request = chance.randrange(PULL_REQUESTS) + 1
     login = f"dev{chance.randrange(20)}"
-    text = " ".join(chance.choices(_WORDS, k=chance.randrange(200, 1_600)))
+    text = " ".join(chance.choices(_WORDS, k=chance.randrange(_WORDS_MIN, _WORDS_MAX)))
     payload: dict[str, object] = {
         "action": _ACTIONS[number % len(_ACTIONS)],
         "number": pull_request,
@@ -88,25 +105,10 @@ def recorded(path: Path) -> list[DemoEvent]:
     """Read `{"event": ..., "payload": {...}}` lines.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line is not of that form; names the line.
+        ConfigurationError: the file cannot be read, holds nothing, or a line is not of that form; names the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"webhooks file {path} cannot be read: {error}"
-        raise ConfigurationError(msg) from error
-    return [DemoEvent(_recorded(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _recorded(path: Path, number: int, line: str) -> Message:
-    try:
-        item: object = json.loads(line)
-    except ValueError as error:
-        msg = f"line {number} of {path} is no JSON: {error}"
-        raise ConfigurationError(msg) from error
-    fields = cast("dict[str, object]", item) if isinstance(item, dict) else {}
-    event, payload = fields.get("event"), fields.get("payload")
-    if not isinstance(event, str) or not event or not isinstance(payload, dict):
-        msg = f'line {number} of {path} is not of the form {{"event": "...", "payload": {{...}}}}'
+    webhooks = list(parse_webhooks(read_text(path), str(path)))
+    if not webhooks:
+        msg = f'file {path} holds no webhook; write lines of {{"event": "...", "payload": {{...}}}}'
         raise ConfigurationError(msg)
-    return github_message(event, cast("dict[str, object]", payload), delivery_id=f"webhook-{number:06d}")
+    return [DemoEvent(github_message(w.event, w.payload, delivery_id=f"webhook-{w.line:06d}")) for w in webhooks]

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from queue_runtime.journal import JournalReader, verify
-from queue_runtime.journal.events import (
-    AttemptFailed,
-    AttemptStarted,
-    Completed,
-    DeadLettered,
-    Duplicate,
-    Event,
-    Received,
-    Redelivered,
-    RunStarted,
-    RunStopped,
-    Settled,
-)
+from queue_runtime.journal import verify
 from queue_runtime.providers.port import QueueCounts
 from queue_runtime.tools.demo.events import DemoEvent
+from queue_runtime.tools.demo.seen import Seen, order_violations, read
 
 __all__ = ["Report", "report_on"]
 
@@ -31,7 +19,8 @@ __all__ = ["Report", "report_on"]
 class Report:
     """The figures of a demo. Latency is from the broker's enqueueing to its confirmed settlement, backlog included.
 
-    `problems` is empty if every event is accounted for; `dead_lettered_ids` are worth a look with `journal show`.
+    `problems` is empty if every event is accounted for. `look_at` is the message that is worth a `journal show`: the
+    one with the most attempts, of the dead-lettered ones if there are any.
     """
 
     sent: int
@@ -47,75 +36,48 @@ class Report:
     latency_p95_ms: float
     journal: str
     dead_lettered_ids: list[str]
+    look_at: str
     problems: list[str]
 
 
-@dataclass(slots=True)
-class _Seen:
-    """One pass over the journal."""
-
-    ids: dict[str, str] = field(default_factory=dict[str, str])
-    copies: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    duplicates: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    completed: dict[str, int] = field(default_factory=dict[str, int])
-    dead: set[str] = field(default_factory=set[str])
-    run_again: list[str] = field(default_factory=list[str])
-    retried: int = 0
-    runs: int = 0
-    stops: int = 0
-    enqueued: dict[str, int] = field(default_factory=dict[str, int])
-    latencies: list[int] = field(default_factory=list[int])
-    first_at: int = 0
-    last_at: int = 0
-
-    def take(self, position: int, event: Event) -> None:
-        match event:
-            case Received():
-                self.ids[event.key] = event.message_id
-                self.copies.add((event.key, event.provider_id))
-                self.enqueued.setdefault(event.key, event.enqueued_at or event.at)
-                self.first_at = self.first_at or event.at
-            case Duplicate():
-                self.duplicates.add((event.key, event.provider_id))
-                self.copies.add((event.key, event.provider_id))
-            case Redelivered():
-                self.copies.add((event.key, event.provider_id))
-            case AttemptStarted() if event.key in self.completed:
-                self.run_again.append(event.key)
-            case AttemptFailed() if event.retry_at is not None:
-                self.retried += 1
-            case Completed():
-                self.completed.setdefault(event.key, position)
-            case DeadLettered():
-                self.dead.add(event.key)
-            case Settled():
-                self.last_at = event.at
-                if event.key in self.enqueued:
-                    self.latencies.append(event.at - self.enqueued.pop(event.key))
-            case RunStarted():
-                self.runs += 1
-            case RunStopped():
-                self.stops += 1
-            case _:
-                pass
-
-
 def report_on(
-    events: Sequence[DemoEvent], journal: Path, queue: str, counts: QueueCounts, *, crashes: int = 0
+    events: Sequence[DemoEvent],
+    journal: Path,
+    queue: str,
+    counts: QueueCounts,
+    *,
+    crashes: int = 0,
+    dead_letters: Collection[str] | None = None,
 ) -> Report:
     """Read the journal back, and hold it against what was sent and what the broker still has.
+
+    Args:
+        events: what was sent, in this order.
+        journal: its folder.
+        queue: where it was sent to.
+        counts: what the broker has left.
+        crashes: how often the engine was killed.
+        dead_letters: message ids of the broker's dead letters, where they are known.
 
     Raises:
         JournalError: the journal cannot be read.
     """
-    seen = _Seen()
-    with JournalReader(journal) as reader:
-        for entry in reader.entries():
-            if entry.event is not None:
-                seen.take(entry.position, entry.event)
+    seen = read(journal)
     violations = _order_violations(events, seen, queue)
     seconds = max(seen.last_at - seen.first_at, 1) / 1_000_000
-    latencies = sorted(seen.latencies)
+    latencies = sorted(seen.latencies_us)
+    dead_ids = sorted(seen.ids[key] for key in seen.dead if key in seen.ids)
+    problems = [
+        *_missing(events, seen, queue),
+        *_left(counts, seen),
+        *([f"{violations} attempts started out of order"] if violations else []),
+        *([f"{seen.runs - seen.stops} runs crashed, not {crashes}"] if seen.runs - seen.stops != crashes else []),
+    ]
+    if dead_letters is not None and sorted(dead_letters) != dead_ids:
+        problems.append(f"the broker's dead letters are {sorted(dead_letters)[:5]}, the journal's {dead_ids[:5]}")
+    verdict = verify(journal)
+    if not verdict.is_good:
+        problems.append(f"the journal does not verify: {verdict.what}")
     return Report(
         sent=len(events),
         received=len(seen.copies),
@@ -129,62 +91,49 @@ def report_on(
         latency_p50_ms=_percentile_ms(latencies, 0.50),
         latency_p95_ms=_percentile_ms(latencies, 0.95),
         journal=str(journal),
-        dead_lettered_ids=sorted(seen.ids[key] for key in seen.dead if key in seen.ids),
-        problems=[
-            *_problems(events, seen, queue, counts),
-            *([f"{violations} events were completed out of order"] if violations else []),
-            *([f"{seen.runs - seen.stops} runs crashed, not {crashes}"] if seen.runs - seen.stops != crashes else []),
-            *_damage(journal),
-        ],
+        dead_lettered_ids=dead_ids,
+        look_at=_look_at(seen),
+        problems=problems,
     )
 
 
-def _order_violations(events: Sequence[DemoEvent], seen: _Seen, queue: str) -> int:
-    """Completions that came before one that was sent earlier in the same session."""
-    sessions: defaultdict[str, list[int]] = defaultdict(list)
+def _order_violations(events: Sequence[DemoEvent], seen: Seen, queue: str) -> int:
+    sessions: defaultdict[str, list[str]] = defaultdict(list)
     for event in events:
-        session_id, key = event.message.session_id, f"{queue}/{event.message.message_id}"
-        if session_id is not None and not event.is_again and key in seen.completed:
-            sessions[session_id].append(seen.completed[key])
-    return sum(_inversions(positions) for positions in sessions.values())
+        if event.message.session_id is not None and not event.is_again:
+            sessions[event.message.session_id].append(f"{queue}/{event.message.message_id}")
+    return sum(order_violations(sent, seen) for sent in sessions.values())
 
 
-def _inversions(positions: Sequence[int]) -> int:
-    latest = inversions = 0
-    for position in positions:
-        inversions += position < latest
-        latest = max(latest, position)
-    return inversions
-
-
-def _problems(events: Sequence[DemoEvent], seen: _Seen, queue: str, counts: QueueCounts) -> list[str]:
-    problems: list[str] = []
+def _missing(events: Sequence[DemoEvent], seen: Seen, queue: str) -> Iterator[str]:
+    """Yield what breaks this: every event has one outcome, the expected one, and every copy of it was seen."""
+    keys = {f"{queue}/{event.message.message_id}" for event in events}
     expected_dead = {f"{queue}/{event.message.message_id}" for event in events if event.is_dead_letter}
-    expected_done = {f"{queue}/{event.message.message_id}" for event in events} - expected_dead
-    again = Counter(event.is_again for event in events)[True]
-
-    def unless(condition: bool, problem: str) -> None:  # noqa: FBT001 - what is to hold
-        if not condition:
-            problems.append(problem)
-
-    lost, wrong = expected_done - seen.completed.keys(), seen.dead ^ expected_dead
-    unless(not lost, f"{len(lost)} events were never completed, such as {min(lost, default='')}")
-    unless(not wrong, f"{len(wrong)} events are dead-lettered that should not be, or the reverse: {sorted(wrong)[:3]}")
-    unless(not seen.run_again, f"{len(seen.run_again)} completed events ran again, such as {seen.run_again[:1]}")
-    unless(len(seen.duplicates) == again, f"{again} events were sent twice, {len(seen.duplicates)} were suppressed")
-    unless(len(seen.copies) == len(events), f"{len(events)} messages were sent, {len(seen.copies)} were received")
-    left = counts.active + counts.in_flight + counts.scheduled
-    unless(left == 0, f"the broker still has {left} messages")
-    unless(
-        counts.dead_letters == len(seen.dead),
-        f"the broker has {counts.dead_letters} dead letters, the journal {len(seen.dead)}",
-    )
-    return problems
+    again = sum(event.is_again for event in events)
+    if lost := keys - expected_dead - seen.completed.keys():
+        yield f"{len(lost)} events were never completed, such as {min(lost)}"
+    if wrong := seen.dead ^ expected_dead:
+        yield f"{len(wrong)} events are dead-lettered that should not be, or the reverse, such as {min(wrong)}"
+    if unknown := seen.ids.keys() - keys:
+        yield f"{len(unknown)} messages were received that nobody sent, such as {min(unknown)}"
+    if seen.run_again:
+        yield f"{len(seen.run_again)} attempts started after their message was completed, such as {seen.run_again[0]}"
+    if len(seen.duplicates) != again:
+        yield f"{again} events were sent twice, {len(seen.duplicates)} were suppressed"
+    if len(seen.copies) != len(events):
+        yield f"{len(events)} messages were sent, {len(seen.copies)} were received"
 
 
-def _damage(journal: Path) -> list[str]:
-    verdict = verify(journal)
-    return [] if verdict.is_good else [f"the journal does not verify: {verdict.what}"]
+def _left(counts: QueueCounts, seen: Seen) -> Iterator[str]:
+    if left := counts.active + counts.in_flight + counts.scheduled:
+        yield f"the broker still has {left} messages"
+    if counts.dead_letters != len(seen.dead):
+        yield f"the broker has {counts.dead_letters} dead letters, the journal {len(seen.dead)}"
+
+
+def _look_at(seen: Seen) -> str:
+    keys = sorted(seen.dead & seen.ids.keys()) or sorted(seen.ids)
+    return seen.ids[max(keys, key=lambda key: len(seen.starts.get(key, ())))] if keys else ""
 
 
 def _percentile_ms(ordered: Sequence[int], share: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import shutil
 import sys
 import tempfile
@@ -25,13 +26,18 @@ from queue_runtime.tools.demo.child import QUEUE, demo_settings
 from queue_runtime.tools.demo.events import DemoEvent
 from queue_runtime.tools.demo.report import Report, report_on
 
-__all__ = ["run_demo", "show_report"]
+__all__ = ["DemoError", "run_demo", "show_report"]
 
 KILLS = 3
+PROGRAM = "queue-runtime"
 _LOCK_S = 3.0  # short, so that what a killed engine held comes back soon
 _POLL_S = 0.02
 _STUCK_S = 60.0
 _BATCH = 50
+
+
+class DemoError(Exception):
+    """The demo came to no end that could be reported on; says where to look."""
 
 
 async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, *, crash: bool) -> Report:
@@ -44,7 +50,7 @@ async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, 
         crash: run the engine in a process of its own, and kill that three times.
 
     Raises:
-        TimeoutError: nothing moved for a minute.
+        DemoError: nothing moved for a minute, or an engine ended by itself.
     """
     queue = QueueSettings(kind=QueueKind.FIFO, lock_s=_LOCK_S, max_deliveries=100)
     broker = MemoryBroker({QueueName(QUEUE): queue})
@@ -52,12 +58,13 @@ async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, 
     with _progress(console, len(events)) as advance:
         watch = _Watch(broker, len(events), advance)
         if crash:
-            await _with_killed_engines(broker, events, folder, watch)
+            await _with_killed_engines(broker, events, folder, watch, console)
         else:
             await _in_this_process(broker, events, journal, log, watch)
     crashes = KILLS if crash else 0
     counts = broker.counts(QueueName(QUEUE))
-    return await asyncio.to_thread(report_on, events, journal, QUEUE, counts, crashes=crashes)
+    buried = [str(message.message_id) for message in broker.messages(QUEUE, dead_letters=True)]
+    return await asyncio.to_thread(report_on, events, journal, QUEUE, counts, crashes=crashes, dead_letters=buried)
 
 
 class _Watch:
@@ -74,19 +81,22 @@ class _Watch:
         counts = self._broker.counts(QueueName(QUEUE))
         return self.sent - counts.active - counts.in_flight - counts.scheduled
 
-    async def until(self, done: int) -> None:
+    async def until(self, done: int, engine: asyncio.subprocess.Process | None = None) -> None:
         """Return when so many are done.
 
         Raises:
-            TimeoutError: nothing moved for a minute.
+            DemoError: nothing moved for a minute, or the engine ended by itself.
         """
         last, idle_s = -1, 0.0
         while (now_done := self.done) < done:
             self._advance(now_done)
             idle_s = 0.0 if now_done != last else idle_s + _POLL_S
             if idle_s > _STUCK_S:
-                msg = f"nothing moved for {_STUCK_S:g} s, with {now_done} of {self._total} events done"
-                raise TimeoutError(msg)
+                msg = f"nothing moved for {_STUCK_S:g} s, with {now_done} of {self._total} events done; see engine.log"
+                raise DemoError(msg)
+            if engine is not None and engine.returncode is not None:
+                msg = f"the engine ended by itself with exit code {engine.returncode}; see the end of engine.log"
+                raise DemoError(msg)
             last = now_done
             await asyncio.sleep(_POLL_S)
         self._advance(self.done)
@@ -123,23 +133,30 @@ async def _in_this_process(
             await opened.close()
 
 
-async def _with_killed_engines(broker: MemoryBroker, events: Sequence[DemoEvent], folder: Path, watch: _Watch) -> None:
-    """Keep the broker here; start the engine as an operator would, kill it, and start it again on its journal."""
+async def _with_killed_engines(
+    broker: MemoryBroker, events: Sequence[DemoEvent], folder: Path, watch: _Watch, console: Console
+) -> None:
+    """Keep the broker here; start the engine in a process of its own, kill it, and start it again on its journal."""
     sockets = Path(tempfile.mkdtemp(prefix="qr-"))  # a socket's name is short
     try:
         async with MemoryBrokerServer(broker, sockets / "broker.sock") as server:
             part = -(-len(events) // (KILLS + 1))
-            for start in range(0, part * KILLS, part):
+            for kill in range(KILLS):
+                start = kill * part
                 async with _engine(server.address, folder) as process:
                     await _send(broker, events[start : start + part], watch)
-                    await watch.until(start + part // 2)  # in the middle of it
+                    await watch.until(start + part // 2, process)  # in the middle of it
+                    held = broker.counts(QueueName(QUEUE)).in_flight
                     process.kill()
                     await process.wait()
+                    console.print(f"killed engine {kill + 1} with SIGKILL; it held {held} messages", highlight=False)
             async with _engine(server.address, folder) as process:
                 await _send(broker, events[part * KILLS :], watch)
-                await watch.until(len(events))
+                await watch.until(len(events), process)
                 process.terminate()
-                await process.wait()
+                if code := await process.wait():
+                    msg = f"the last engine did not drain: exit code {code}; see the end of engine.log"
+                    raise DemoError(msg)
     finally:
         shutil.rmtree(sockets)
 
@@ -196,9 +213,9 @@ def _progress(console: Console, total: int) -> Generator[Callable[[int], None]]:
 
 def show_report(report: Report, console: Console) -> None:
     """Print the figures, where the journal lies, and what to try on it."""
-    table = Table(title="What happened, by the journal")
-    table.add_column("")
-    table.add_column("", justify="right")
+    table = Table(title="What happened, by the journal", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
     rows: list[tuple[str, object]] = [
         ("sent", report.sent),
         ("received", report.received),
@@ -218,8 +235,16 @@ def show_report(report: Report, console: Console) -> None:
         console.print(f"NOT ACCOUNTED FOR: {problem}", style="bold red", markup=False)
     if not report.problems:
         console.print("Every event is accounted for.", style="green")
-    folder = report.journal
-    message_id = report.dead_lettered_ids[0] if report.dead_lettered_ids else "MESSAGE"
-    console.print(f"\nThe journal is in {folder}. Try:", markup=False, soft_wrap=True)
-    for command in (f"stat {folder}", f"tail {folder}", f"show {message_id} {folder}", f"verify {folder}"):
-        console.print(f"  queue-runtime journal {command}", markup=False, highlight=False, soft_wrap=True)
+    folder = shlex.quote(report.journal)
+    console.print(f"\nThe journal is in {report.journal}. Try:", markup=False, soft_wrap=True)
+    message = shlex.quote(report.look_at)
+    for command in (f"stat {folder}", f"tail {folder}", f"show {message} {folder}", f"verify {folder}"):
+        console.print(f"  {_program()} journal {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """Return what a user types to run the command line: after `make demo` it is not on the path."""
+    if shutil.which(PROGRAM):
+        return PROGRAM
+    path, here = Path(sys.executable).with_name(PROGRAM), Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
