@@ -18,11 +18,13 @@ class Outage:
 
     Attributes:
         error: why the journal cannot be written, or None.
+        count: how many there have been.
         on_begin: is called when one begins.
     """
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
+        self.count = 0
         self.on_begin: Callable[[], None] = _nothing
         self._held: list[tuple[str, Input]] = []
         self._writable = asyncio.Event()
@@ -41,6 +43,7 @@ class Outage:
         if self.error is not None:
             return
         self.error = error
+        self.count += 1
         self._writable.clear()
         logger.critical("the journal cannot be written, so nothing is started or settled until it can: %s", error)
         self.on_begin()

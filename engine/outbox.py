@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from queue_runtime.engine.answers import as_queue_error
 from queue_runtime.engine.background import Background
 from queue_runtime.engine.batches import Batches
 from queue_runtime.engine.core import Core
@@ -73,8 +74,8 @@ class Outbox:
     async def _try(self, queue: QueueName, messages: list[Message], at: Timestamp | None) -> list[Sent | QueueError]:
         try:
             return await self._provider.send(queue, messages, at=at)
-        except QueueError as error:
-            return [error] * len(messages)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the messages stay owed
+            return [as_queue_error(self._provider.name, error)] * len(messages)
 
     def _answered(self, effect: Send, answer: Sent | QueueError) -> None:
         now = self._core.now()

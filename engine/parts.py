@@ -106,6 +106,9 @@ class Parts:
     def receive(self, queues: Iterable[QueueName]) -> None:
         """Begin to pull messages."""
         loop = asyncio.get_running_loop()
+        queues = tuple(queues)
+        sessions = sum(queue in self._session_queues for queue in queues)
+        self._credit.share_among(len(queues) + sessions * (self._settings.session_receivers - 1))
         for queue in queues:
             if queue not in self._session_queues:
                 task = loop.create_task(self._receiver.run(queue), name=f"queue-runtime receives {queue}")
@@ -161,6 +164,7 @@ class Parts:
                 logger.error("the journal still cannot be written: %s", error)  # noqa: TRY400 - known, and repeated
                 continue
             self._leases.follow_all(self.core.state, self._session_queues)
+            self._credit.grant()
             return
 
     # --- the end ---

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TypeAlias
 
+from queue_runtime.engine.answers import as_queue_error
 from queue_runtime.engine.batches import Batches
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.effects import ReleaseLease, Settle
@@ -77,8 +78,8 @@ class Settler:
             return
         try:
             answers = await self._provider.settle(source, [settlement for _, settlement in requests])
-        except QueueError as error:
-            answers = [error] * len(requests)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the settlements stay owed
+            answers = [as_queue_error(self._provider.name, error)] * len(requests)
         for (effect, _), answer in zip(requests, answers, strict=True):
             self._answered(effect, answer)
         self._core.pump()
