@@ -5,26 +5,51 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from queue_runtime.journal import JournalError
+from queue_runtime.tools.cli import main
 from queue_runtime.tools.demo import generated
 from queue_runtime.tools.demo.show import run_demo
 
-pytestmark = pytest.mark.blocks_loop  # these tests wait for processes
+pytestmark = pytest.mark.blocks_loop  # the command line has no loop of its own to block
 
 
-def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "queue_runtime.tools.cli", *arguments]
-    return subprocess.run(
-        command, env={**_clean(), **environment}, capture_output=True, text=True, timeout=50, check=False
-    )
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def _clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process, as its entry point does; without settings in the environment."""
+    for name in [name for name in os.environ if name.startswith("QUEUE_")]:
+        monkeypatch.delenv(name)
+
+    def _call(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["queue-runtime", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as exited:
+            code = exited.code
+        assert isinstance(code, int)
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return _call
 
 
 @pytest.fixture(scope="module")
@@ -37,52 +62,52 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(report.journal)
 
 
-def test_version_is_printed() -> None:
+def test_version_is_printed(call: Call) -> None:
     """`version` prints the installed version, for people and for programs."""
-    plain, for_programs = _run("version"), _run("version", "--json")
+    plain, for_programs = call("version"), call("version", "--json")
 
     assert plain.returncode == for_programs.returncode == 0
     assert json.loads(for_programs.stdout) == {"version": plain.stdout.strip()}
 
 
-def test_the_demo_exits_0_if_every_event_is_accounted_for(tmp_path: Path) -> None:
+def test_the_demo_exits_0_if_every_event_is_accounted_for(call: Call, tmp_path: Path) -> None:
     """`demo --json` prints figures that add up."""
-    done = _run("demo", "--events", "50", "--json", "--journal", str(tmp_path / "demo"))
+    done = call("demo", "--events", "50", "--json", "--journal", str(tmp_path / "demo"))
 
     figures = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert figures["completed"] + figures["dead_lettered"] + figures["duplicates_suppressed"] == figures["sent"]
 
 
-def test_stat_counts_what_the_journal_holds(journal: Path) -> None:
+def test_stat_counts_what_the_journal_holds(call: Call, journal: Path) -> None:
     """`journal stat` says how many events of each kind there are."""
-    done = _run("journal", "stat", str(journal), "--json")
+    done = call("journal", "stat", str(journal), "--json")
 
     assert done.returncode == 0
     figures = json.loads(done.stdout)
     assert figures["events"]["Completed"] == 28
     assert figures["messages"] == {"received": 30, "completed": 28, "dead-lettered": 2, "duplicates": 1}
-    assert "30 received, 28 completed" in _run("journal", "stat", str(journal)).stdout
+    assert "30 received, 28 completed" in call("journal", "stat", str(journal)).stdout
 
 
-def test_tail_prints_the_last_events(journal: Path) -> None:
+def test_tail_prints_the_last_events(call: Call, journal: Path) -> None:
     """`journal tail --lines` prints so many, the stop of the run last."""
-    lines = _run("journal", "tail", str(journal), "--lines", "3", "--json").stdout.splitlines()
+    lines = call("journal", "tail", str(journal), "--lines", "3", "--json").stdout.splitlines()
 
     assert len(lines) == 3
     assert json.loads(lines[-1])["event"] == "RunStopped"
 
 
-def test_show_prints_a_whole_life_without_receipt_or_body(journal: Path) -> None:
+def test_show_prints_a_whole_life_without_receipt_or_body(call: Call, journal: Path) -> None:
     """`journal show` of a dead letter has every attempt and the reason; what is secret stays out unless asked for."""
     entries = [
         json.loads(line)
-        for line in _run("journal", "tail", str(journal), "--lines", "1000", "--json").stdout.splitlines()
+        for line in call("journal", "tail", str(journal), "--lines", "1000", "--json").stdout.splitlines()
     ]
     key = next(entry["key"] for entry in entries if entry["event"] == "DeadLettered")
 
-    shown = _run("journal", "show", key, str(journal), "--json")
-    with_body = _run("journal", "show", key, str(journal), "--json", "--show-body")
+    shown = call("journal", "show", key, str(journal), "--json")
+    with_body = call("journal", "show", key, str(journal), "--json", "--show-body")
 
     kinds = [json.loads(line)["event"] for line in shown.stdout.splitlines()]
     assert kinds[0] == "Received"
@@ -92,10 +117,10 @@ def test_show_prints_a_whole_life_without_receipt_or_body(journal: Path) -> None
     assert '"body"' in with_body.stdout
 
 
-def test_show_tells_a_life_to_people(journal: Path) -> None:
+def test_show_tells_a_life_to_people(call: Call, journal: Path) -> None:
     """`journal show` by message id has what it was, its outcome, each attempt and its error; the body when asked."""
-    shown = _run("journal", "show", "demo-000002", str(journal)).stdout
-    with_body = _run("journal", "show", "demo-000002", str(journal), "--show-body").stdout
+    shown = call("journal", "show", "demo-000002", str(journal)).stdout
+    with_body = call("journal", "show", "demo-000002", str(journal), "--show-body").stdout
 
     assert "key         webhooks/demo-000002" in shown
     assert "session     octo/demo/pull/" in shown
@@ -105,7 +130,7 @@ def test_show_tells_a_life_to_people(journal: Path) -> None:
     assert '"repository"' in with_body
 
 
-def test_verify_names_the_first_altered_place(journal: Path, tmp_path: Path) -> None:
+def test_verify_names_the_first_altered_place(call: Call, journal: Path, tmp_path: Path) -> None:
     """`journal verify` exits with 0 on a sound journal, with 1 on one in which a byte was changed."""
     copy = tmp_path / "copy"
     copy.mkdir(mode=0o700)
@@ -118,11 +143,11 @@ def test_verify_names_the_first_altered_place(journal: Path, tmp_path: Path) -> 
     data[place] ^= 1
     segment.write_bytes(data)
 
-    assert _run("journal", "verify", str(journal)).returncode == 0
-    altered = _run("journal", "verify", str(copy))
+    assert call("journal", "verify", str(journal)).returncode == 0
+    altered = call("journal", "verify", str(copy))
     assert altered.returncode == 1
     assert "ALTERED at position" in altered.stdout
-    assert json.loads(_run("journal", "verify", str(copy), "--json").stdout)["altered_at"] > 1
+    assert json.loads(call("journal", "verify", str(copy), "--json").stdout)["altered_at"] > 1
 
 
 @pytest.mark.parametrize(
@@ -142,9 +167,13 @@ def test_verify_names_the_first_altered_place(journal: Path, tmp_path: Path) -> 
         (("control", "status", "--journal", "nowhere"), "nowhere"),
     ],
 )
-def test_an_error_is_one_line_that_names_the_value(arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:
+def test_an_error_is_one_line_that_names_the_value(
+    call: Call, arguments: tuple[str, ...], word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is wrong, the last word is one line without a traceback, and the exit code is not 0."""
-    done = _run(*arguments, QUEUE_ENGINE_JOURNAL=str(tmp_path / "journal"))
+    monkeypatch.setenv("QUEUE_ENGINE_JOURNAL", str(tmp_path / "journal"))
+
+    done = call(*arguments)
 
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1
@@ -156,23 +185,35 @@ def test_an_error_is_one_line_that_names_the_value(arguments: tuple[str, ...], w
 @pytest.mark.parametrize(
     "arguments", [("frobnicate",), ("demo", "--events", "9"), ("journal", "tail", "--lines", "0"), ("send",)]
 )
-def test_wrong_use_exits_with_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_use_exits_with_2(call: Call, arguments: tuple[str, ...]) -> None:
     """What the command line does not understand is told from what failed."""
-    done = _run(*arguments)
+    done = call(*arguments)
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_message_is_an_error(journal: Path) -> None:
+def test_an_unknown_message_is_an_error(call: Call, journal: Path) -> None:
     """`journal show` of what is not there names it, and prints nothing."""
-    done = _run("journal", "show", "no-such-message", str(journal))
+    done = call("journal", "show", "no-such-message", str(journal))
 
     assert done.returncode == 1
     assert done.stdout == ""
     assert "'no-such-message'" in done.stderr
 
 
-def test_debug_shows_where_an_error_comes_from() -> None:
-    """`--debug` adds the traceback."""
-    assert "Traceback" in _run("--debug", "journal", "stat", "nowhere").stderr
+def test_debug_shows_where_an_error_comes_from(call: Call) -> None:
+    """`--debug` lets the error through, for Python to print its traceback."""
+    with pytest.raises(JournalError, match="nowhere"):
+        call("--debug", "journal", "stat", "nowhere")
+
+
+def test_version_does_not_wait_for_the_engine() -> None:
+    """What a command does not need is not imported: the command line answers at once."""
+    code = "import sys, queue_runtime.tools.cli; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    floors = ("engine", "journal", "plugins", "providers")
+    assert [name for name in loaded if name.startswith(tuple(f"queue_runtime.{floor}" for floor in floors))] == []
+    assert "pydantic" not in loaded

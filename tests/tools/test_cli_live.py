@@ -8,9 +8,11 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from queue_runtime.engine.control import ask
 from queue_runtime.providers.memory import MemoryBroker, QueueSettings
 from queue_runtime.providers.memory.server import MemoryBrokerServer
 from queue_runtime.providers.message import QueueName
@@ -83,13 +85,18 @@ class Site:
             while self.broker.counts(QUEUE).active or self.broker.counts(QUEUE).in_flight:  # noqa: ASYNC110 - another process works
                 await asyncio.sleep(0.02)
 
-    async def status(self) -> dict[str, object]:
-        """Ask the engine until it answers."""
+    async def until(self, **figures: int) -> None:
+        """Return when the engine answers, and its status has these figures."""
         async with asyncio.timeout(30):
-            while True:
-                code, out, _ = await self.call("control", "status", "--json")
-                if code == 0:
-                    return json.loads(out)
+            while not figures.items() <= (await self._status()).items():  # noqa: ASYNC110 - another process works
+                await asyncio.sleep(0.02)
+
+    async def _status(self) -> dict[str, object]:
+        try:
+            answer = await ask(self.folder / "journal", {"op": "status"})
+        except OSError:
+            return {}
+        return {k: v for k, v in cast("dict[str, object]", answer["status"]).items() if isinstance(v, int)}
 
 
 @pytest.fixture
@@ -150,7 +157,7 @@ async def test_a_file_that_cannot_be_read_sends_nothing(site: Site) -> None:
 async def test_a_journal_has_one_engine(site: Site) -> None:
     """A second `run` on a journal that is open says who has it."""
     async with site.engine() as engine:
-        await site.status()
+        await site.until(running=0)
         code, _, errors = await site.call("run", "--plugin", "bot", "--journal", "journal")
 
     assert code == 1
@@ -160,7 +167,7 @@ async def test_a_journal_has_one_engine(site: Site) -> None:
 async def test_tail_follows_a_live_journal(site: Site) -> None:
     """`journal tail --follow` prints what an engine appends while it looks; Ctrl-C ends it with 0."""
     async with site.engine():
-        await site.status()
+        await site.until(running=0)
         tail = await site.start("journal", "tail", "--follow", "--json")
         assert tail.stdout is not None
         await site.call("send", "-", text=PUSH)
@@ -177,20 +184,27 @@ async def test_operators_see_and_steer_a_live_engine(site: Site) -> None:
     """`control` says what runs, refuses with a reason what cannot be, and dead-letters what waits, by whom and why."""
     issue = json.dumps({"action": "opened", "issue": {"number": 1}, "repository": {"full_name": "octo/repo"}})
     async with site.engine():
-        await site.status()
         _, out, _ = await site.call("send", "-", "--event", "issues", text=issue)
-        while not (await site.status())["running"]:
-            pass
+        _, behind, _ = await site.call("send", "-", "--event", "issues", text=issue)
+        await site.until(running=1, in_flight=2)
+        buried = await site.call(
+            "control", "dead-letter", f"{QUEUE}/{behind.strip()}", "--why", "stale", "--who", "ann"
+        )
         code, plain, _ = await site.call("control", "status")
+        _, for_programs, _ = await site.call("control", "status", "--json")
         key = f"{QUEUE}/{out.strip()}"
         running = await site.call("control", "dead-letter", key, "--why", "a test")
         parked = await site.call("control", "resume", str(QUEUE), "octo/repo/issue/1", "--why", "a test")
         idle = await site.call("control", "release", str(QUEUE), "nothing/of/this/1", "--why", "a test")
         closed = await site.call("control", "reset", "no.such.route", "--why", "a test")
         without = await site.call("control", "reset", "no.such.route")
+        _, life, _ = await site.call("journal", "show", behind.strip())
 
     assert code == 0
     assert "running          1" in plain
+    assert json.loads(for_programs)["ready"] is True
+    assert buried[:2] == (0, "done\n")
+    assert "asked for by ann: stale" in life
     assert running[0] == parked[0] == idle[0] == closed[0] == 1
     assert "does not wait here" in running[2]
     assert "is not parked" in parked[2]

@@ -236,7 +236,7 @@ def show_report(report: Report, console: Console) -> None:
     if not report.problems:
         console.print("Every event is accounted for.", style="green")
     folder = shlex.quote(report.journal)
-    console.print(f"\nThe journal is in {report.journal}. Try:", markup=False, soft_wrap=True)
+    console.print(f"\nThe journal is in {report.journal}\nTry on it:", markup=False, highlight=False, soft_wrap=True)
     message = shlex.quote(report.look_at)
     for command in (f"stat {folder}", f"tail {folder}", f"show {message} {folder}", f"verify {folder}"):
         console.print(f"  {_program()} journal {command}", markup=False, highlight=False, soft_wrap=True)
