@@ -175,6 +175,20 @@ async def test_three_killed_engines_lose_nothing(tmp_path: Path) -> None:
     assert report.crashes_survived == 3
 
 
+async def test_a_crash_demo_of_few_events_has_its_kills(tmp_path: Path) -> None:
+    """Four events are enough for three kills, fewer are refused; webhooks without a repository do as well."""
+    (tmp_path / "few").mkdir()
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text('{"event": "installation", "payload": {"action": "created"}}\n' * 4)
+    few = recorded(lines)
+
+    report = await run_demo(few, tmp_path / "few", _console(), crash=True)
+
+    assert report.problems == []
+    with pytest.raises(DemoError, match="4 or more"):
+        await run_demo(few[:3], tmp_path, _console(), crash=True)
+
+
 async def test_the_report_names_what_to_try_next(tmp_path: Path) -> None:
     """The table is followed by commands on the journal, with a message that is worth a look."""
     report = await run_demo(generated(20), tmp_path, _console(), crash=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from queue_runtime.plugins import github_message
 from queue_runtime.providers.errors import ConfigurationError
 from queue_runtime.providers.message import Message
-from queue_runtime.tools.webhooks import parse_webhooks, read_text
+from queue_runtime.tools.webhooks import Webhook, parse_webhooks, read_text
 
 __all__ = ["BEHAVIOUR", "DemoEvent", "generated", "recorded"]
 
@@ -111,4 +111,10 @@ def recorded(path: Path) -> list[DemoEvent]:
     if not webhooks:
         msg = f'file {path} holds no webhook; write lines of {{"event": "...", "payload": {{...}}}}'
         raise ConfigurationError(msg)
-    return [DemoEvent(github_message(w.event, w.payload, delivery_id=f"webhook-{w.line:06d}")) for w in webhooks]
+    return [DemoEvent(_ordered(webhook)) for webhook in webhooks]
+
+
+def _ordered(webhook: Webhook) -> Message:
+    """Give what has no order a session of its own: the demo's queue is FIFO, and such queues ask for one."""
+    message = github_message(webhook.event, webhook.payload, delivery_id=f"webhook-{webhook.line:06d}")
+    return message if message.session_id is not None else replace(message, session_id=message.message_id)

@@ -50,8 +50,11 @@ async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, 
         crash: run the engine in a process of its own, and kill that three times.
 
     Raises:
-        DemoError: nothing moved for a minute, or an engine ended by itself.
+        DemoError: nothing moved for a minute, an engine ended by itself, or there are too few events to kill it in.
     """
+    if crash and len(events) <= KILLS:
+        msg = f"a crash demo kills the engine {KILLS} times, each in other events: send it {KILLS + 1} or more"
+        raise DemoError(msg)
     queue = QueueSettings(kind=QueueKind.FIFO, lock_s=_LOCK_S, max_deliveries=100)
     broker = MemoryBroker({QueueName(QUEUE): queue})
     journal, log = folder / "journal", folder / "engine.log"
@@ -145,7 +148,7 @@ async def _with_killed_engines(
                 start = kill * part
                 async with _engine(server.address, folder) as process:
                     await _send(broker, events[start : start + part], watch)
-                    await watch.until(start + part // 2, process)  # in the middle of it
+                    await watch.until(start + max(part // 2, 1), process)  # in the middle of it
                     held = broker.counts(QueueName(QUEUE)).in_flight
                     process.kill()
                     await process.wait()
