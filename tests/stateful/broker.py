@@ -82,6 +82,16 @@ class Broker:
         self.stored[provider_id].locked_until = now + LOCK
         return now + LOCK
 
+    def lose_lock(self, provider_id: str, now: int) -> None:
+        """A lock ends early: the broker failed over, or a consumer was too slow."""
+        if provider_id in self.stored:
+            self.stored[provider_id].locked_until = now
+
+    def forget_receipts(self) -> None:
+        """The link that they belonged to is gone: locks stand until their time, nobody can use them."""
+        for stored in self.stored.values():
+            stored.count += 1
+
     def steal(self, now: int) -> None:
         """Another consumer takes the oldest available message and completes it."""
         for stored in self.receive(now, 1):

@@ -7,11 +7,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from queue_runtime.engine.effects import RunHandler, Settle
-from queue_runtime.engine.inputs import HandBack, HandlerReleased
+from queue_runtime.engine.inputs import HandBack, HandlerReleased, LockLost
 from queue_runtime.engine.policy import BreakerPolicy, Policy, SessionFailure
 from queue_runtime.journal.events import LapseReason
 from queue_runtime.journal.invariants import violations
-from queue_runtime.journal.state import fold
+from queue_runtime.journal.state import Lease, fold
 from tests.stateful.broker import Broker
 from tests.stateful.drive import assert_kept, drive, succeed
 from tests.stateful.tiny import TinyEngine, World
@@ -37,13 +37,24 @@ class CoreAgainstModel(RuleBasedStateMachine):
         failure=st.sampled_from(SessionFailure),
         hold_s=st.sampled_from([0.0, 300.0]),
         max_attempts=st.integers(1, 3),
+        sessions=st.lists(st.sampled_from([None, "s", "s", "t"]), min_size=2, max_size=6),
     )
-    def begin(self, *, is_fifo: bool, failure: SessionFailure, hold_s: float, max_attempts: int) -> None:
+    def begin(
+        self,
+        *,
+        is_fifo: bool,
+        failure: SessionFailure,
+        hold_s: float,
+        max_attempts: int,
+        sessions: list[str | None],
+    ) -> None:
         policy = Policy(
             max_attempts=max_attempts, breaker=BreakerPolicy(failures=3), session_failure=failure, hold_s=hold_s
         )
         self.world = World(Broker(is_fifo), policy)
         self.engine = TinyEngine(self.world)
+        for session in sessions:
+            self.a_message_is_sent(session)
 
     # --- the outside ---
 
@@ -95,6 +106,19 @@ class CoreAgainstModel(RuleBasedStateMachine):
     def _is_dead(self, key: str) -> bool:
         return key in self.world.broker.dead
 
+    @rule(at_most=st.integers(0, 3))
+    def the_engine_goes_on(self, at_most: int) -> None:
+        """Take every step that an engine takes by itself, so that what is rare is met in the middle of a life."""
+        self.engine.hear()
+        self.engine.receive(at_most)
+        for message in self.engine.startable():
+            if message in self.engine.startable():
+                assert message.key not in self.finished, "what was completed is run again"
+                self.engine.start(message)
+        self.the_journal_commits()
+        for effect in self.engine.due():
+            self.engine.perform(effect)
+
     @rule()
     def answers_are_heard(self) -> None:
         self.engine.hear()
@@ -118,6 +142,18 @@ class CoreAgainstModel(RuleBasedStateMachine):
     def locks_are_renewed(self) -> None:
         self.engine.renew()
 
+    @precondition(lambda self: bool(self._held()))
+    @rule(pick=PICK)
+    def one_lock_is_lost(self, pick: int) -> None:
+        held = self._held()
+        key, copy = held[pick % len(held)]
+        self.world.broker.lose_lock(copy, self.world.now)
+        self.engine.submit(key, LockLost(self.world.now, copy, LapseReason.LOCK_LOST))
+
+    def _held(self) -> list[tuple[str, str]]:
+        messages = self.engine.state.messages.values()
+        return [(m.key, copy.provider_id) for m in messages for copy in m.copies if copy.lease is Lease.HELD]
+
     @rule()
     def the_clock_is_looked_at(self) -> None:
         self.engine.look_at_the_clock()
@@ -127,6 +163,8 @@ class CoreAgainstModel(RuleBasedStateMachine):
     @rule(receipts_survive=st.booleans())
     def the_process_dies(self, *, receipts_survive: bool) -> None:
         self.returned = []
+        if not receipts_survive:
+            self.world.broker.forget_receipts()
         self.engine = TinyEngine(self.world, receipts_survive=receipts_survive)
 
     @rule()
