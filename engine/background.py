@@ -28,10 +28,11 @@ class Background:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.critical("%s failed, which is a fault of this library", task.get_name(), exc_info=error)
 
-    def stop(self) -> None:
-        """Cancel what still runs."""
+    async def stop(self) -> None:
+        """Cancel what still runs, and wait for its end."""
         for task in self._tasks:
             task.cancel()
+        await self.ended()
 
     async def ended(self) -> None:
         """Return when nothing runs any more."""

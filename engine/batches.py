@@ -69,10 +69,11 @@ class Batches(Generic[T]):
             await asyncio.wait((self._running,))
             await asyncio.sleep(0)  # its done callback runs first
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Drop what is gathered, and cancel the call that runs."""
         self._items.clear()
         if self._timer is not None:
             self._timer.cancel()
         if self._running is not None:
             self._running.cancel()
+            await asyncio.wait((self._running,))

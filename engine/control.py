@@ -55,6 +55,7 @@ class Control:
         self._core = core
         self._path = folder / SOCKET_NAME
         self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
         self._operations: dict[str, Callable[[_Request], object]] = {
             "resume": self._resume,
             "release": self._release,
@@ -68,27 +69,41 @@ class Control:
             logger.warning("no control socket: %s is too long for a socket's name; use a shorter path", self._path)
             return
         await asyncio.to_thread(self._path.unlink, missing_ok=True)  # left by a kill; the journal's lock is ours
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_MAX_LINE)
+        self._server = await asyncio.start_unix_server(self._connected, self._path, limit=_MAX_LINE)
         await asyncio.to_thread(self._path.chmod, 0o600)
 
     async def stop(self) -> None:
-        """Close the socket and remove it."""
+        """Close the socket and remove it; who is connected is cut off."""
         if self._server is not None:
             self._server.close()
             await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        clients = set(self._clients)
+        for client in clients:
+            client.cancel()
+        if clients:
+            await asyncio.wait(clients)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="queue-runtime control")
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, ValueError):  # a client that goes, or sends a line without end
-            while line := await reader.readline():
-                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
-                await writer.drain()
-        writer.close()
+        try:
+            with suppress(ConnectionError, ValueError):  # a client that goes, or sends a line without end
+                while line := await reader.readline():
+                    writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                    await writer.drain()
+        finally:
+            writer.close()
 
     def _answer(self, line: bytes) -> dict[str, object]:
         try:
             request = _Request.model_validate_json(line)
             if request.op == "status":
                 return {"ok": True, "status": asdict(status_of(self._core))}
+            if self._core.outage.error is not None:
+                return {"ok": False, "error": f"the journal cannot be written: {self._core.outage.error}; try again"}
             self._act(request)
         except (_Refused, ValidationError) as error:
             return {"ok": False, "error": str(error)}

@@ -33,6 +33,7 @@ __all__ = ["Dispatcher"]
 
 MAX_ERROR_TEXT = 2_000
 MAX_FRAMES = 20
+_STOPPING = "the engine is stopping"
 _LONGEST_SWEEP_S = 0.25
 _SHORTEST_SWEEP_S = 0.01
 
@@ -82,6 +83,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.Task[None] | None = None
         self._threads = HandlerThreads(settings.threads)
+        self._is_releasing = False
 
     def run(self, effect: RunHandler) -> None:
         """Run an attempt as soon as a worker is free."""
@@ -93,6 +95,10 @@ class Dispatcher:
         message = self._core.state.messages.get(effect.key)
         if message is None or message.attempt != effect.attempt or not message.is_running:
             self._core.done(effect)
+            return
+        if self._is_releasing:
+            self._core.done(effect)
+            self._core.submit(effect.key, HandlerReleased(self._core.now(), effect.attempt, _STOPPING))
             return
         run = self._begin(message)
         self._runs[effect.key] = run
@@ -159,7 +165,7 @@ class Dispatcher:
     def _cancelled(self, run: _Run) -> Input:
         now, attempt = self._core.now(), run.context.attempt
         if run.released:
-            return HandlerReleased(now, attempt, "the engine is stopping")
+            return HandlerReleased(now, attempt, _STOPPING)
         return HandlerTimedOut(now, attempt, run.timeout_s, self._random.uniform(-1, 1))
 
     def _raised(self, run: _Run, error: BaseException) -> HandlerRaised:
@@ -204,7 +210,8 @@ class Dispatcher:
         await self._workers.wait_idle()
 
     def release_all(self) -> None:
-        """End every handler without charging it: the engine is stopping."""
+        """End every handler without charging it, and begin no other: the engine is stopping."""
+        self._is_releasing = True
         for run in tuple(self._runs.values()):
             run.released = True
             run.task.cancel()

@@ -65,6 +65,7 @@ class Engine:
         self._stop_asked = asyncio.Event()
         self._abort_asked = asyncio.Event()
         self._draining = asyncio.Lock()
+        self._closing = asyncio.Lock()
         self._parts: Parts | None = None
         self._control: Control | None = None
         self._is_stopped = False
@@ -148,9 +149,11 @@ class Engine:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Drain, unless that was done; stop at once if the block raised."""
-        if kind is None:
-            await self.drain()
-        await self.stop()
+        try:
+            if kind is None:
+                await self.drain()
+        finally:
+            await self.stop()
 
     async def run(self, *, handle_signals: bool = True) -> None:
         """Receive and process until `drain` or `stop` is called, or a signal asks for it.
@@ -162,9 +165,15 @@ class Engine:
         Cancelling it stops at once, as the second signal does: nothing is lost, attempts that ran count as crashed.
         """
         with self._signals() if handle_signals else nullcontext():
-            self._running().receive(self._queues)
-            await self._stop_asked.wait()
-            await self._until_aborted(self.drain())
+            parts = self._running()
+            if not self._stop_asked.is_set():
+                parts.receive(self._queues)
+            try:
+                await self._stop_asked.wait()
+                await self._until_aborted(self.drain())
+            except asyncio.CancelledError:
+                await self.stop()
+                raise
 
     async def _until_aborted(self, drain: Coroutine[object, object, None]) -> None:
         """Drain, but leave it at the second signal."""
@@ -213,6 +222,9 @@ class Engine:
         Args:
             deadline_s: time that running handlers are given, the setting `drain_s` unless given; then they are
                 cancelled and released. A handler that does not end when it is cancelled is waited for.
+
+        Raises:
+            JournalUnavailable: it cannot be written; the next start will take this run for crashed.
         """
         self._stop_asked.set()
         async with self._draining:
@@ -237,13 +249,14 @@ class Engine:
         await self._close()
 
     async def _close(self) -> None:
-        if self._control is not None:
-            await self._control.stop()
-            self._control = None
-        if self._parts is not None:
-            await self._parts.close()
-            self._parts = None
-        await self._provider.close()
+        async with self._closing:
+            if self._control is not None:
+                await self._control.stop()
+                self._control = None
+            if self._parts is not None:
+                await self._parts.close()
+                self._parts = None
+            await self._provider.close()
 
     def status(self) -> EngineStatus:
         """Look at the engine: is it ready, what is in flight, what is parked or open.

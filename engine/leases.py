@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from queue_runtime.engine.answers import as_queue_error
+from queue_runtime.engine.lease_thread import EngineLoopEnded, LeaseThread
 from queue_runtime.journal.state import EngineState, Lease, MessageState
 from queue_runtime.providers.clock import Clock, Timestamp
-from queue_runtime.providers.errors import QueueError
+from queue_runtime.providers.errors import OperationTimeout, QueueError
 from queue_runtime.providers.message import QueueName, Receipt
 from queue_runtime.providers.port import Address, HeldSession, Provider
 
@@ -29,6 +30,7 @@ logger = logging.getLogger("queue_runtime.engine")
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.01
 _LONGEST_RETRY_US = 1_000_000
+_SHORTEST_CALL_S = 0.1
 _LATE = 0.1  # of a lock's span: a renewal that comes later than this asks for more
 _OVER_EXTENSION = 2.0
 
@@ -82,8 +84,7 @@ class Leases:
         self._held: dict[_Name, _Held] = {}
         self._sessions: dict[_Name, _HeldSession] = {}
         self._session_queues: set[str] = set()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = LeaseThread(provider, provider_name, self.renew_due)
         self._engine_loop: asyncio.AbstractEventLoop | None = None
 
     # --- on the engine's loop ---
@@ -119,10 +120,12 @@ class Leases:
         In `session_queues` the lock of a session covers its messages, which have none of their own.
         """
         self._session_queues.update(session_queues)
-        self._held.clear()
-        for message in state.messages.values():
-            if message.origin.queue not in self._session_queues:
-                self._follow(message.origin.queue, message)
+        live = [m for m in state.messages.values() if m.origin.queue not in self._session_queues]
+        names = {(message.origin.queue, copy.provider_id) for message in live for copy in message.copies}
+        for name in self._held.keys() - names:
+            self._held.pop(name, None)
+        for message in live:  # what is known keeps its lock's end, of which the journal may not have heard
+            self._follow(message.origin.queue, message)
 
     def follow_session(self, queue: str, session: HeldSession) -> None:
         """Renew a session's lock, which covers its messages."""
@@ -138,36 +141,13 @@ class Leases:
     def start(self) -> None:
         """Start the thread."""
         self._engine_loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="queue-runtime leases", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
         """End the thread; locks run out from now on."""
-        self._stopping.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+        await self._thread.stop()
 
     # --- on the thread's loop ---
-
-    def _run(self) -> None:
-        asyncio.run(self._renew_until_stopped())
-
-    async def _renew_until_stopped(self) -> None:
-        is_open = False
-        while not self._stopping.is_set():
-            try:
-                if not is_open:
-                    await self._provider.open()
-                    is_open = True
-                wait_s = await self.renew_due()
-            except QueueError as error:
-                logger.warning("locks cannot be renewed for now, and are tried again: %s", error)
-                wait_s = _LONGEST_TICK_S
-            except Exception:
-                logger.exception("renewing locks failed, which is a fault of this library or of its provider")
-                wait_s = _LONGEST_TICK_S
-            await asyncio.sleep(wait_s)
-        await self._provider.close()
 
     async def renew_due(self) -> float:
         """Make one pass: renew what is due, tell what is lost; returns the seconds until the next pass is worth it."""
@@ -175,23 +155,35 @@ class Leases:
         lost: list[tuple[str, str]] = []
         now = self._clock.now()
         held = self._held.copy()  # one operation: the engine's loop goes on changing the table
-        due: defaultdict[str, list[_Held]] = defaultdict(list)
+        due: defaultdict[tuple[str, bool], list[_Held]] = defaultdict(list)
         for lease in held.values():
             if lease.renew_at <= now:
-                due[lease.queue].append(lease)
-        for queue, leases in due.items():
-            late = [lease for lease in leases if now - lease.renew_at > lease.span_us * _LATE]
-            on_time = [lease for lease in leases if now - lease.renew_at <= lease.span_us * _LATE]
-            if on_time:
-                await self._renew(queue, on_time, None, renewed, lost)
-            if late:  # this machine is slow just now, and may be again
-                longest_s = max(lease.span_us for lease in late) / 1_000_000
-                await self._renew(queue, late, _OVER_EXTENSION * longest_s, renewed, lost)
-        lost_sessions = await self._renew_sessions(now)
-        if (renewed or lost or lost_sessions) and self._engine_loop is not None:
-            report = LeaseReport(tuple(renewed), tuple(lost), tuple(lost_sessions))
-            self._engine_loop.call_soon_threadsafe(self._report, report)
+                is_late = now - lease.renew_at > lease.span_us * _LATE and lease.span_us > 0
+                due[lease.queue, is_late].append(lease)
+        calls: list[Coroutine[object, object, None]] = []
+        for (queue, is_late), leases in due.items():
+            longest_s = max(lease.span_us for lease in leases) / 1_000_000
+            # Late means that this machine is slow just now, and may be again.
+            for_s = _OVER_EXTENSION * longest_s if is_late else None
+            calls.append(self._renew(queue, leases, for_s, renewed, lost))
+        lost_sessions: list[tuple[str, str]] = []
+        calls += [
+            self._renew_session(name, lease, lost_sessions)
+            for name, lease in self._sessions.copy().items()
+            if lease.renew_at <= now
+        ]
+        await asyncio.gather(*calls)
+        if renewed or lost or lost_sessions:
+            self._tell(LeaseReport(tuple(renewed), tuple(lost), tuple(lost_sessions)))
         return self._next_pass_s()
+
+    def _tell(self, report: LeaseReport) -> None:
+        if self._engine_loop is None:
+            return
+        try:
+            self._engine_loop.call_soon_threadsafe(self._report, report)
+        except RuntimeError as error:
+            raise EngineLoopEnded from error
 
     async def _renew(
         self,
@@ -201,11 +193,12 @@ class Leases:
         renewed: list[tuple[str, str, int]],
         lost: list[tuple[str, str]],
     ) -> None:
+        receipts = [lease.receipt for lease in leases]
         try:
-            receipts = [lease.receipt for lease in leases]
-            answers = await self._provider.renew(Address(QueueName(queue)), receipts, for_s)
-        except QueueError as error:
-            answers = [error] * len(leases)
+            async with asyncio.timeout(self._patience_s(min(receipt.expires_at for receipt in receipts))):
+                answers = await self._provider.renew(Address(QueueName(queue)), receipts, for_s)
+        except Exception as error:  # noqa: BLE001 - it costs no other queue its locks
+            answers = [self._failure("renewing locks", error)] * len(leases)
         now = self._clock.now()
         for lease, answer in zip(leases, answers, strict=True):
             provider_id = lease.receipt.provider_id
@@ -224,27 +217,36 @@ class Leases:
                 self._held.pop(name, None)
                 lost.append((lease.key, provider_id))
 
-    async def _renew_sessions(self, now: int) -> list[tuple[str, str]]:
-        lost: list[tuple[str, str]] = []
-        for name, lease in self._sessions.copy().items():
-            if lease.renew_at > now:
-                continue
-            try:
+    async def _renew_session(self, name: _Name, lease: _HeldSession, lost: list[tuple[str, str]]) -> None:
+        answer: Timestamp | QueueError
+        try:
+            async with asyncio.timeout(self._patience_s(lease.locked_until)):
                 (answer,) = await self._provider.renew_sessions(QueueName(lease.queue), [lease.session])
-            except QueueError as error:
-                answer = error
-            if not isinstance(answer, QueueError):
-                lease.locked_until, lease.renew_at = answer, _half_way(self._clock.now(), answer)
-            elif answer.transient and self._clock.now() < lease.locked_until:
-                lease.renew_at = self._clock.now() + _LONGEST_RETRY_US
-            elif self._sessions.pop(name, None) is not None:
-                logger.warning("the lock of session %s of %s is lost: %s", name[1], name[0], answer)
-                lost.append(name)
-        return lost
+        except Exception as error:  # noqa: BLE001 - it costs no other session its lock
+            answer = self._failure("renewing a session", error)
+        if not isinstance(answer, QueueError):
+            lease.locked_until, lease.renew_at = answer, _half_way(self._clock.now(), answer)
+        elif answer.transient and self._clock.now() < lease.locked_until:
+            left_us = lease.locked_until - self._clock.now()
+            lease.renew_at = self._clock.now() + min(_LONGEST_RETRY_US, left_us // 4)
+        elif self._sessions.pop(name, None) is not None:
+            logger.warning("the lock of session %s of %s is lost: %s", name[1], name[0], answer)
+            lost.append(name)
+
+    def _patience_s(self, expires_at: int) -> float:
+        """How long a renewal may take, so that there is time left for another."""
+        return max((expires_at - self._clock.now()) / 2_000_000, _SHORTEST_CALL_S)
+
+    def _failure(self, operation: str, error: Exception) -> QueueError:
+        if isinstance(error, TimeoutError):
+            return OperationTimeout(operation, 0.0)
+        return as_queue_error(self._provider_name, error)
 
     def _next_pass_s(self) -> float:
         now = self._clock.now()
-        earliest = min((lease.renew_at for lease in self._held.copy().values()), default=now + 1_000_000)
+        instants = [lease.renew_at for lease in self._held.copy().values()]
+        instants += [lease.renew_at for lease in self._sessions.copy().values()]
+        earliest = min(instants, default=now + 1_000_000)
         return min(max((earliest - now) / 1_000_000, _SHORTEST_TICK_S), _LONGEST_TICK_S)
 
 

@@ -11,6 +11,7 @@ from queue_runtime.engine.batches import Batches
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.effects import Send
 from queue_runtime.engine.inputs import SendConfirmed, SendFailed
+from queue_runtime.engine.recording import record_events
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.events import Outgoing, SendCancelled, SendScheduled
 from queue_runtime.providers.clock import Timestamp
@@ -35,7 +36,7 @@ class Outbox:
         self._settings = settings
         self._batches: dict[str, Batches[Send]] = {}
         self._max_delays: dict[str, float | None] = {}
-        self._held: dict[str, int] = {}
+        self._watched: set[str] = set()
 
     def perform(self, effect: Send) -> None:
         """Send with the next batch to the same queue."""
@@ -107,49 +108,53 @@ class Outbox:
         return longest_s is None or delay_s <= longest_s
 
     def _hold(self, effect: Send, due_at: Timestamp) -> None:
-        """Let the journal keep it, and count it as sent, in one commit."""
+        """Let the journal keep it, and count it as sent, in one commit. If that fails, the send is owed as before."""
         message, now = effect.message, self._core.now()
         self._core.done(effect)
-        self._core.submit(
-            effect.key, SendConfirmed(now, effect.index, ""), SendScheduled(message.message_id, now, due_at, message)
-        )
-        self.watch(message.message_id, due_at)
+        scheduled = SendScheduled(message.message_id, now, due_at, message)
+        self._core.submit(effect.key, SendConfirmed(now, effect.index, ""), scheduled, is_awaited=True)
+        self._watch(message.message_id, due_at)
 
-    def watch(self, key: str, due_at: int) -> None:
-        """Send what the journal holds under `key` when it is due; start-up does this for all of them."""
-        if self._held.get(key) != due_at:
-            self._held[key] = due_at
-            self._core.timers.at(due_at, lambda: self._due(key))
+    def watch_all(self) -> None:
+        """Send everything that the journal holds when it is due: at start-up, and when the state was folded anew."""
+        for key, scheduled in self._core.state.scheduled.items():
+            self._watch(key, scheduled.due_at)
 
-    def _due(self, key: str) -> None:
-        scheduled = self._core.state.scheduled.get(key)
-        self._held.pop(key, None)
-        if scheduled is not None:
-            self._background.start(self._send_scheduled(scheduled))
+    def _watch(self, key: str, due_at: int) -> None:
+        if key not in self._watched:
+            self._watched.add(key)
+            self._core.timers.at(due_at, lambda: self._background.start(self._due(key)))
 
-    async def _send_scheduled(self, scheduled: SendScheduled) -> None:
+    async def _due(self, key: str) -> None:
         await self._core.outage.over()
+        scheduled = self._core.state.scheduled.get(key)
+        self._watched.discard(key)
+        if scheduled is None:
+            return  # the journal could not take it: it is still owed as a send
+        self._watched.add(key)
         message = scheduled.message
         (answer,) = await self._try(QueueName(message.queue), [_message(message)], None)
-        now = self._core.now()
-        if isinstance(answer, Sent):
-            self._core.commit((SendCancelled(scheduled.key, now, "sent"),))
-        elif answer.transient:
-            self.watch(scheduled.key, now + round((answer.retry_after_s or _RETRY_S) * 1_000_000))
-        else:
+        if isinstance(answer, QueueError) and answer.transient:
+            self._watched.discard(key)
+            self._watch(key, self._core.now() + round((answer.retry_after_s or _RETRY_S) * 1_000_000))
+            return
+        why = "sent"
+        if isinstance(answer, QueueError):
             logger.error("scheduled message %s can never be sent to %s: %s", message.message_id, message.queue, answer)
-            self._core.commit((SendCancelled(scheduled.key, now, f"failed: {type(answer).__name__}: {answer}"),))
+            why = f"failed: {type(answer).__name__}: {answer}"
+        await record_events(self._core, SendCancelled(key, self._core.now(), why))
+        self._watched.discard(key)
 
     async def idle(self) -> None:
         """Return when nothing is under way."""
         for batches in tuple(self._batches.values()):
             await batches.idle()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Drop what is under way: it stays owed, and the next run does it."""
-        self._background.stop()
+        await self._background.stop()
         for batches in self._batches.values():
-            batches.stop()
+            await batches.stop()
 
 
 def _message(outgoing: Outgoing) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from queue_runtime.engine.background import Background
@@ -96,8 +97,7 @@ class Parts:
         self._session_queues.update(session_queues)
         self._leases.follow_all(core.state, self._session_queues)
         self._leases.start()
-        for key, scheduled in core.state.scheduled.items():
-            self._outbox.watch(key, scheduled.due_at)
+        self._outbox.watch_all()
         core.wakeups.later(_SWEEP_S, self._sweep)
         core.is_draining = False
         perform_all(core)
@@ -139,6 +139,8 @@ class Parts:
         self.core.wakeups.later(_SWEEP_S, self._sweep)
 
     def _leases_changed(self, report: LeaseReport) -> None:
+        if self.core.is_closed:
+            return
         now = self.core.now()
         leases: list[tuple[str, str, int]] = []
         for key, provider_id, until in report.renewed:
@@ -164,7 +166,9 @@ class Parts:
                 logger.error("the journal still cannot be written: %s", error)  # noqa: TRY400 - known, and repeated
                 continue
             self._leases.follow_all(self.core.state, self._session_queues)
+            self._outbox.watch_all()
             self._credit.grant()
+            self._routing.keep(self.core.state.messages.keys())
             return
 
     # --- the end ---
@@ -178,7 +182,7 @@ class Parts:
         self._hand_back_waiting()
         try:
             async with asyncio.timeout(deadline_s):
-                await self._dispatcher.wait_idle()
+                await self._until_quiet()
         except TimeoutError:
             self._dispatcher.release_all()
             if core.outage.error is None:  # else no outcome can be journaled, so there is none to wait for
@@ -192,6 +196,18 @@ class Parts:
         except TimeoutError:
             logger.warning("not everything could be settled before the end; the next run does it from the journal")
 
+    async def _until_quiet(self) -> None:
+        """What was started has been run, and the journal holds what became of it."""
+        core = self.core
+        while True:
+            await core.outage.over()
+            position = core.state.position
+            with suppress(JournalUnavailable):
+                await core.journal.wait(position)
+            await self._dispatcher.wait_idle()
+            if core.state.position == position and core.outage.error is None:
+                return
+
     def _hand_back_waiting(self) -> None:
         given = HandBack(self.core.now(), LapseReason.DRAIN)
         for message in sorted(self.core.state.messages.values(), key=lambda m: m.order, reverse=True):
@@ -203,6 +219,7 @@ class Parts:
         while True:
             position = core.state.position
             await core.journal.wait(position)
+            await self._dispatcher.wait_idle()
             await self._outbox.idle()
             await self._settler.idle()
             if core.state.position == position:
@@ -227,11 +244,11 @@ class Parts:
         self.core.is_draining = True
         await _cancelled(self._receiving)
         await _cancelled(self._working_sessions)
-        self._settler.stop()
-        self._outbox.stop()
+        await self._settler.stop()
+        await self._outbox.stop()
         await self._dispatcher.close()
         await self._leases.stop()
-        self._background.stop()
+        await self._background.stop()
         await self.core.timers.stop()
         self.core.is_closed = True
 

@@ -8,8 +8,9 @@ from queue_runtime.engine.core import Core
 from queue_runtime.engine.inputs import Input, SessionInput
 from queue_runtime.engine.lanes import LaneKey
 from queue_runtime.journal.errors import JournalUnavailable
+from queue_runtime.journal.events import Event
 
-__all__ = ["record", "record_session"]
+__all__ = ["record", "record_events", "record_session"]
 
 
 async def record(core: Core, key: str, given: Input) -> None:
@@ -20,6 +21,11 @@ async def record(core: Core, key: str, given: Input) -> None:
 async def record_session(core: Core, lane: LaneKey, given: SessionInput) -> None:
     """Submit what was seen of a session, and return when it is durable."""
     await _durably(core, lambda: core.submit_session(lane, given))
+
+
+async def record_events(core: Core, *events: Event) -> None:
+    """Journal what was decided elsewhere, and return when it is durable."""
+    await _durably(core, lambda: core.commit(events))
 
 
 async def _durably(core: Core, submit: Callable[[], int | None]) -> None:

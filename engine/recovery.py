@@ -57,6 +57,8 @@ async def recover(core: Core, settings: EngineSettings, receipts_survive: Mappin
     for lane, session in tuple(state.sessions.items()):
         if session.locked_until is not None:
             core.submit_session(lane, SessionEnded(now, lost=True, why="the run that held it ended"))
+    if core.outage.error is not None:
+        raise JournalUnavailable(str(core.outage.error))
     await core.journal.wait(core.journal.position)
     return Recovered(after_crash, len(state.messages))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import timedelta
 
@@ -102,6 +103,11 @@ class Routing:
         """Drop what belongs to a message that is not live any more."""
         if before is not None and (after is None or not after.copies):
             self.forget(before.key)
+
+    def keep(self, live: AbstractSet[str]) -> None:
+        """Drop what belongs to messages that are not `live`: what was seen of them could not be journaled."""
+        for key in self._deliveries.keys() - live:
+            self.forget(key)
 
     def forget(self, key: str) -> None:
         """Drop what belongs to `key`."""

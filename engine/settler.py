@@ -103,10 +103,10 @@ class Settler:
         for batches in tuple(self._batches.values()):
             await batches.idle()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Drop what is under way: it stays owed, and the next run does it."""
         for batches in self._batches.values():
-            batches.stop()
+            await batches.stop()
 
 
 def _settlement(effect: _Request, receipt: Receipt, message: MessageState, position: int) -> Settlement:

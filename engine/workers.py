@@ -74,7 +74,7 @@ class Workers(Generic[T]):
     async def _work(self) -> None:
         clean = len(contextvars.copy_context())
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        while not self.is_closing:
+        while True:
             while self._ready:
                 item = self._ready.popleft()
                 if self._ready:
@@ -83,6 +83,8 @@ class Workers(Generic[T]):
                 # What the item left behind, context variables or a cancellation, is not for the next one.
                 if len(contextvars.copy_context()) != clean or task.cancelling():
                     return
+            if self.is_closing:
+                return  # an item took the cancellation for its own
             waiter = self._loop.create_future()
             self._sleeping.append(waiter)
             await waiter
