@@ -31,6 +31,7 @@ _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.01
 _LONGEST_RETRY_US = 1_000_000
 _SHORTEST_CALL_S = 0.1
+_LONGEST_CALL_S = 5.0
 _LATE = 0.1  # of a lock's span: a renewal that comes later than this asks for more
 _OVER_EXTENSION = 2.0
 
@@ -234,8 +235,9 @@ class Leases:
             lost.append(name)
 
     def _patience_s(self, expires_at: int) -> float:
-        """How long a renewal may take, so that there is time left for another."""
-        return max((expires_at - self._clock.now()) / 2_000_000, _SHORTEST_CALL_S)
+        """How long a renewal may take, so that there is time left for another, and for those of other queues."""
+        half_s = (expires_at - self._clock.now()) / 2_000_000
+        return min(max(half_s, _SHORTEST_CALL_S), _LONGEST_CALL_S)
 
     def _failure(self, operation: str, error: Exception) -> QueueError:
         if isinstance(error, TimeoutError):

@@ -26,9 +26,12 @@ class Bench:
         self.provider: type[MemoryProvider] = MemoryProvider
 
     async def send(self, *messages: Message) -> None:
+        await self.send_to(QUEUE, *messages)
+
+    async def send_to(self, queue: QueueName, *messages: Message) -> None:
         provider = MemoryProvider(self.broker)
         await provider.open()
-        for answer in await provider.send(QUEUE, messages):
+        for answer in await provider.send(queue, messages):
             assert not isinstance(answer, Exception), answer
         await provider.close()
 

@@ -1,0 +1,199 @@
+"""Locks: kept as long as the broker lets us, and given up only when they have really ended."""
+
+import asyncio
+import time
+
+import pytest
+
+from queue_runtime.engine import Context
+from queue_runtime.journal.events import (
+    AttemptFailed,
+    AttemptReleased,
+    AttemptStarted,
+    Completed,
+    LapseReason,
+    LeaseLapsed,
+    LeasesRenewed,
+    Settled,
+)
+from queue_runtime.plugins import LockLostInfo, Router, hookimpl
+from queue_runtime.providers.errors import ConnectionFailed, InvalidReceipt
+from queue_runtime.providers.memory import Operation, QueueKind
+from queue_runtime.providers.message import Message
+from tests.engine.bench import QUEUE, Bench
+
+
+def _gated() -> tuple[Router, asyncio.Event, list[tuple[bytes, int]], list[bool]]:
+    router, gate, seen, lost = Router(), asyncio.Event(), list[tuple[bytes, int]](), list[bool]()
+
+    @router.on("*")
+    async def handle(event: bytes, ctx: Context) -> None:
+        seen.append((event, ctx.attempt))
+        await gate.wait()
+        lost.append(ctx.lock_lost)
+
+    return router, gate, seen, lost
+
+
+@pytest.mark.parametrize("fault", ["throttled", "unreachable", "slow"])
+async def test_a_renewal_is_tried_until_the_lock_has_ended(fault: str) -> None:
+    """A broker that throttles, cannot be reached or does not answer for a while costs no lock."""
+    bench = Bench(lock_s=0.8)
+    router, gate, seen, lost = _gated()
+    await bench.send(Message(b"x"))
+    async with bench.engine(router):
+        await bench.until(lambda: bool(seen))
+        faults = bench.broker.faults
+        if fault == "throttled":
+            faults.throttle(Operation.RENEW, 30.0, times=2)
+        elif fault == "unreachable":
+            faults.refuse(Operation.RENEW, ConnectionFailed("the link broke"), times=2)
+        else:
+            faults.delay(Operation.RENEW, 60.0, times=1)
+        await bench.until(lambda: not faults.are_planned)
+        await bench.until(lambda: bench.count(LeasesRenewed) >= 2)
+        gate.set()
+        await bench.until_empty()
+
+    assert seen == [(b"x", 1)]
+    assert lost == [False]
+    assert bench.count(LeaseLapsed) == 0
+
+
+async def test_a_renewal_that_hangs_costs_no_other_queue_its_locks() -> None:
+    """Each queue is asked on its own, and none waits for the answer of another."""
+    bench = Bench(lock_s=0.8)
+    router, gate, seen, _ = _gated()
+    other = bench.broker.create_queue("other")
+    await bench.send(Message(b"x"))
+    bench.broker.faults.delay(Operation.RENEW, 60.0, times=1_000, queue=other)
+    async with bench.engine(router, queues=(other, QUEUE)):
+        await bench.send_to(other, Message(b"y"))
+        await bench.until(lambda: len(seen) == 2)
+        await bench.until(lambda: bench.count(LeasesRenewed) >= 4)
+        assert bench.broker.counts(QUEUE).in_flight == 1
+        gate.set()
+        await bench.until_empty()
+
+
+async def test_a_refused_renewal_tells_the_handler_and_settles_nothing() -> None:
+    """What finished after its lock was lost is journaled, and settled when it is handed over again."""
+    bench = Bench(lock_s=0.6)
+    router, gate, seen, lost = _gated()
+    told: list[str] = []
+
+    class Watching:
+        @hookimpl
+        def queue_runtime_lock_lost(self, info: LockLostInfo) -> None:
+            told.append(f"{info.attempt} {info.why}")
+
+    await bench.send(Message(b"x"))
+    async with bench.engine(router, Watching()):
+        await bench.until(lambda: bool(seen))
+        bench.broker.faults.refuse(Operation.RENEW, InvalidReceipt("x", "digest"))
+        await bench.until(lambda: bench.count(LeaseLapsed) == 1)
+        gate.set()
+        await bench.until(lambda: bench.count(Completed) == 1)
+        assert bench.count(Settled) == 0
+        await bench.until_empty()
+
+    assert seen == [(b"x", 1)]
+    assert lost == [True]
+    assert told == [f"1 {LapseReason.LOCK_LOST}"]
+
+
+async def test_a_failure_after_the_lock_was_lost_is_not_charged() -> None:
+    """Somebody else may be at it: the attempt is released, and the message starts afresh when it comes again."""
+    bench, router = Bench(lock_s=0.5), Router()
+    gate = asyncio.Event()
+    attempts: list[int] = []
+
+    @router.on("*", max_attempts=1)
+    async def handle(event: bytes, ctx: Context) -> None:
+        del event
+        attempts.append(ctx.attempt)
+        if ctx.attempt == 1:
+            await gate.wait()
+            msg = "too late"
+            raise ConnectionError(msg)
+
+    await bench.send(Message(b"x", message_id="id"))
+    async with bench.engine(router):
+        await bench.until(lambda: attempts == [1])
+        bench.broker.faults.refuse(Operation.RENEW, InvalidReceipt("x", "digest"))
+        await bench.until(lambda: bench.count(LeaseLapsed) == 1)
+        gate.set()
+        await bench.until_empty()
+
+    assert attempts == [1, 2]
+    assert bench.count(AttemptReleased) == 1
+    assert bench.count(AttemptFailed) == 0
+    assert bench.dead_letters == 0
+
+
+async def test_a_lapse_hands_back_what_waits_behind_it() -> None:
+    """In a session nothing overtakes: the later messages go back, tail first, and all come again in order."""
+    bench, router = Bench(QueueKind.STANDARD, lock_s=0.6), Router()
+    gate = asyncio.Event()
+    seen: list[bytes] = []
+
+    @router.on("*")
+    async def handle(event: bytes, ctx: Context) -> None:
+        seen.append(event)
+        if ctx.attempt == 1 and event == b"0":
+            await gate.wait()
+
+    await bench.send(*(Message(b"%d" % n, session_id="s") for n in range(4)))
+    async with bench.engine(router) as engine:
+        await bench.until(lambda: engine.status().in_flight == 4 and seen == [b"0"])
+        bench.broker.faults.refuse(Operation.RENEW, InvalidReceipt("x", "digest"), times=1)
+        await bench.until(lambda: bench.count(LeaseLapsed) >= 1)
+        gate.set()
+        await bench.until_empty()
+
+    lapsed = [event for event in bench.of(LeaseLapsed) if isinstance(event, LeaseLapsed)]
+    assert lapsed
+    assert sorted(set(seen)) == [b"0", b"1", b"2", b"3"]
+    assert bench.count(Completed) == 4
+
+
+@pytest.mark.blocks_loop
+async def test_sessions_are_renewed_too_while_the_loop_is_blocked() -> None:
+    """A session's lock outlives a handler that blocks the loop for longer than the lock lasts."""
+    bench, router = Bench(QueueKind.SESSIONS, lock_s=0.4), Router()
+    seen: list[bytes] = []
+
+    @router.on("*")
+    async def handle(event: bytes, ctx: Context) -> None:
+        seen.append(event)
+        if event == b"0":
+            time.sleep(1.0)  # noqa: ASYNC251 - the fault that this test is about
+        await asyncio.sleep(0.05)
+        assert not ctx.lock_lost
+
+    await bench.send(*(Message(b"%d" % n, session_id="s") for n in range(3)))
+    async with bench.engine(router):
+        await bench.until_empty()
+
+    assert seen == [b"0", b"1", b"2"]
+    assert bench.count(AttemptStarted) == 3
+
+
+async def test_a_message_that_waits_for_its_turn_is_kept_locked() -> None:
+    """Waiting, in a back-off or behind others, costs no lock either."""
+    bench, router = Bench(lock_s=0.4), Router()
+    seen: list[tuple[bytes, int]] = []
+
+    @router.on("*")
+    async def handle(event: bytes, ctx: Context) -> None:
+        seen.append((event, ctx.attempt))
+        await asyncio.sleep(0.3)
+        if event == b"0" and ctx.attempt == 1:
+            raise ConnectionError
+
+    await bench.send(*(Message(b"%d" % n) for n in range(3)))
+    async with bench.engine(router, concurrency=1, retry_initial_s=0.9, retry_max_s=1.0, retry_jitter=0.0):
+        await bench.until_empty()
+
+    assert seen == [(b"0", 1), (b"1", 1), (b"2", 1), (b"0", 2)]
+    assert bench.count(LeaseLapsed) == 0
