@@ -19,7 +19,7 @@ from queue_runtime.providers.errors import QueueError
 from queue_runtime.providers.message import Message, QueueName
 from queue_runtime.providers.port import Provider, Sent
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "as_message"]
 
 logger = logging.getLogger("queue_runtime.engine")
 
@@ -67,7 +67,7 @@ class Outbox:
                 self._hold(effect, due_at)
 
     async def _send_now(self, queue: QueueName, effects: list[Send], at: Timestamp | None) -> None:
-        answers = await self._try(queue, [_message(effect.message) for effect in effects], at)
+        answers = await self._try(queue, [as_message(effect.message) for effect in effects], at)
         for effect, answer in zip(effects, answers, strict=True):
             self._answered(effect, answer)
         self._core.pump()
@@ -133,7 +133,7 @@ class Outbox:
             return  # the journal could not take it: it is still owed as a send
         self._watched.add(key)
         message = scheduled.message
-        (answer,) = await self._try(QueueName(message.queue), [_message(message)], None)
+        (answer,) = await self._try(QueueName(message.queue), [as_message(message)], None)
         if isinstance(answer, QueueError) and answer.transient:
             self._watched.discard(key)
             self._watch(key, self._core.now() + round((answer.retry_after_s or _RETRY_S) * 1_000_000))
@@ -157,7 +157,8 @@ class Outbox:
             await batches.stop()
 
 
-def _message(outgoing: Outgoing) -> Message:
+def as_message(outgoing: Outgoing) -> Message:
+    """Return what was journaled as the message that the port takes."""
     ttl_us = outgoing.time_to_live_us
     return Message(
         outgoing.body,

@@ -85,7 +85,7 @@ async def test_an_attempt_that_is_just_being_journaled_is_part_of_the_drain() ->
 async def test_a_failed_attempt_is_not_retried_by_a_drain() -> None:
     """Its back-off is the next run's: the message goes back, with one attempt charged."""
     bench, router = Bench(lock_s=5.0), Router()
-    started = asyncio.Event()
+    started, ends = asyncio.Event(), asyncio.Event()
     attempts: list[int] = []
 
     @router.on("*")
@@ -93,14 +93,17 @@ async def test_a_failed_attempt_is_not_retried_by_a_drain() -> None:
         del event
         attempts.append(ctx.attempt)
         started.set()
-        await asyncio.sleep(0.05)
+        await ends.wait()
         if ctx.attempt == 1:
             raise ConnectionError
 
     await bench.send(Message(b"x"))
     async with bench.engine(router) as engine:
         await started.wait()
-        await engine.drain(5.0)
+        draining = asyncio.create_task(engine.drain(5.0))
+        await bench.until(lambda: not engine.status().ready)
+        ends.set()
+        await draining
     assert attempts == [1]
     assert bench.broker.counts(QUEUE).active == 1
     async with bench.engine(router):
