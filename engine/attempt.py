@@ -19,7 +19,7 @@ from queue_runtime.journal.events import Outgoing
 from queue_runtime.journal.state import MessageState
 from queue_runtime.plugins import PermanentError, StepError
 from queue_runtime.providers.clock import Timestamp
-from queue_runtime.providers.message import Delivery, Message, QueueName
+from queue_runtime.providers.message import Delivery, Message, QueueName, SessionId
 
 __all__ = ["MAX_OUTGOING", "MAX_STATE_BYTES", "AttemptContext"]
 
@@ -154,7 +154,7 @@ class AttemptContext:
             Outgoing(
                 message_id=message_id,
                 queue=QueueName(queue),
-                session_id=session_id if session_id is not None else checked.session_id,
+                session_id=SessionId(session_id) if session_id is not None else checked.session_id,
                 correlation_id=checked.correlation_id,
                 content_type=checked.content_type,
                 attributes=checked.attributes,

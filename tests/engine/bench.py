@@ -47,6 +47,19 @@ class Bench:
             await running
         assert self.violations() == []
 
+    @asynccontextmanager
+    async def crashing_engine(self, *plugins: object, **settings: object) -> AsyncGenerator[Engine]:
+        """A running engine that is gone at once at the end of the block; the journal keeps what was durable."""
+        quick = {"retry_initial_s": 0.02, "retry_max_s": 0.05, "receive_wait_s": 0.1, "session_idle_s": 0.1}
+        chosen = EngineSettings.model_validate({"queues": (QUEUE,), **quick, **settings})
+        async with Engine(chosen, self.provider(self.broker), self.journal, plugins) as engine:
+            running = asyncio.create_task(engine.run(handle_signals=False))
+            yield engine
+            durable = self.journal.events
+            await engine.stop()
+            await running
+        self.journal = MemoryJournal(events=durable)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that an engine does; a test that waits in vain fails."""
         async with asyncio.timeout(10):
