@@ -151,8 +151,7 @@ def _duplicate(audit: Audit, event: Duplicate) -> None:
     _handed_over(audit, track, event)
 
 
-def _handed_over(audit: Audit, track: Track, event: Received | Redelivered | Duplicate) -> None:
-    del audit
+def _handed_over(_: Audit, track: Track, event: Received | Redelivered | Duplicate) -> None:
     track.copies.add(event.provider_id)
     track.held.add(event.provider_id)
 
@@ -300,9 +299,11 @@ def _settled(audit: Audit, track: Track, event: Settled) -> None:
     _told(audit, track, event)
     if event.disposition is Disposition.ABANDON:
         return
+    if event.disposition is Disposition.DEAD_LETTER:
+        track.is_dead_lettered = True
+        track.is_known_dead |= event.provider_id in track.held
     track.held.discard(event.provider_id)
     track.copies.discard(event.provider_id)
-    track.is_dead_lettered |= event.disposition is Disposition.DEAD_LETTER
     if not track.copies:
         audit.tracks.remove(track, event.at)
 
@@ -315,7 +316,9 @@ def _told(audit: Audit, track: Track, event: Settled | SettleRefused) -> None:
         case Disposition.COMPLETE, outcome:
             is_due = outcome is Outcome.DROPPED or track.is_dead_lettered
         case Disposition.DEAD_LETTER, outcome:
-            is_due = outcome is Outcome.DEAD_LETTERED and not track.is_dead_lettered
+            # A copy whose lock was lost on the way may have got there unheard: then the next one was tried rightly.
+            is_second = track.is_known_dead and event.provider_id in track.held
+            is_due = outcome is Outcome.DEAD_LETTERED and not is_second
         case _:
             is_due = event.provider_id not in track.held
     audit.require(is_due, Rule.SETTLED_BY_OUTCOME, f"the broker was told to {event.disposition} {track.name}")
@@ -350,8 +353,7 @@ def _breaker_half_opened(audit: Audit, event: BreakerHalfOpened) -> None:
 
 def _breaker_closed(audit: Audit, event: BreakerClosed) -> None:
     phase, _ = audit.tracks.breaker(event.name)
-    asked = audit.before
-    was_asked = isinstance(asked, OperatorActed) and asked.target == event.name
+    was_asked = isinstance(audit.before, OperatorActed) and audit.before.target == event.name
     is_due = phase is BreakerPhase.HALF_OPEN or was_asked
     audit.require(is_due, Rule.BREAKER_ORDER, f"breaker {event.name} closes by itself while it is {phase}")
     audit.tracks.breakers.pop(event.name, None)

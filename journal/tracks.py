@@ -45,6 +45,7 @@ class Track:
     outgoing: int = 0
     sent: int = 0
     is_dead_lettered: bool = False  # a copy of it is among the dead letters
+    is_known_dead: bool = False  # and that was heard while the copy was held, so nothing excuses a second one
     is_forgotten: bool = False
     is_owed_back: bool = False  # an earlier message of its session lapsed, and it is still held
     was_completed: bool = False  # by an earlier life, inside the window

@@ -60,6 +60,14 @@ FINISHED_LATER = (
 )
 SUSPECT = (b.received(), b.started(), b.crashed())
 
+TWICE_DEAD: list[Event] = [
+    b.received(),
+    b.duplicate(),
+    b.dead(),
+    b.settled(DEAD_LETTER),
+    b.settled(DEAD_LETTER, copy="b2"),
+]
+
 # The last event of each journal breaks the rule.
 BROKEN: list[tuple[Rule, list[Event]]] = [
     (Rule.KNOWN_MESSAGE, [b.started()]),
@@ -105,10 +113,7 @@ BROKEN: list[tuple[Rule, list[Event]]] = [
     (Rule.SETTLED_BY_OUTCOME, [b.received(), b.dead(), b.settled()]),
     (Rule.SETTLED_BY_OUTCOME, [b.received(), b.started(), b.completed(), b.settled(DEAD_LETTER)]),
     (Rule.SETTLED_BY_OUTCOME, [b.received(), b.settled(DEAD_LETTER)]),
-    (
-        Rule.SETTLED_BY_OUTCOME,
-        [b.received(), b.duplicate(), b.dead(), b.settled(DEAD_LETTER), b.settled(DEAD_LETTER, copy="b2")],
-    ),
+    (Rule.SETTLED_BY_OUTCOME, TWICE_DEAD),
     (Rule.SETTLED_BY_OUTCOME, [b.received(), b.settled(ABANDON)]),
     (Rule.ONE_RUN, [_run("r2"), b.received(), b.started(run="r1")]),
     (Rule.ONE_RUN, [_run("r1"), b.received(), b.started(), _run("r2"), b.failed()]),
@@ -128,8 +133,9 @@ BROKEN: list[tuple[Rule, list[Event]]] = [
     (Rule.BREAKER_ORDER, [OPENED, RESET, BreakerClosed("other", 0, "")]),
 ]
 
-# Which life of a message, which run of an attempt and what a lapse left behind are in no state.
-FROM_STATE = [(r, j) for r, j in BROKEN if r not in {Rule.RUN_ONCE, Rule.ONE_RUN, Rule.LAPSE_HANDS_BACK}]
+# Which life of a message, which run of an attempt, what a lapse left behind, what was heard late: in no state.
+IN_NO_STATE = {Rule.RUN_ONCE, Rule.ONE_RUN, Rule.LAPSE_HANDS_BACK}
+FROM_STATE = [(rule, journal) for rule, journal in BROKEN if rule not in IN_NO_STATE and journal is not TWICE_DEAD]
 # A duplicate of what was finished needs the history that finished it.
 ROWS = [
     row
@@ -154,6 +160,8 @@ KEPT: list[list[Event]] = [
     [PARKED, RESUMED, SessionAcquired("pulls", "s", 0, 1)],
     [b.received(), b.dead(dropped=True), b.settled()],
     [b.received(), b.duplicate(), b.dead(), b.settled(DEAD_LETTER), b.settled(copy="b2")],
+    [b.received(), b.duplicate(), b.dead(), b.lapsed(), b.settled(DEAD_LETTER), b.settled(DEAD_LETTER, copy="b2")],
+    [b.received(), b.duplicate(), b.dead(), b.lapsed(), b.settled(DEAD_LETTER, copy="b2"), b.settled(DEAD_LETTER)],
     [b.received(), b.lapsed(release=True), b.settled(ABANDON), b.redelivered(), b.started()],
     [_run("r1"), b.received(), b.started(), _run("r2"), b.crashed(), b.started(2, run="r2", alone=True)],
     [_run("r1"), b.received(), b.started(), b.completed(), RunStopped("r1", 0, ""), _run("r2"), b.settled()],
