@@ -18,7 +18,7 @@ from typing import cast
 from queue_runtime.engine.breakers import Breakers
 from queue_runtime.engine.collaborators import Follower, Limits, Routes, Watcher
 from queue_runtime.engine.decide import decide
-from queue_runtime.engine.decide_session import decide_session, with_cascade
+from queue_runtime.engine.decide_session import cascade, decide_session, with_cascade
 from queue_runtime.engine.effects import Effect, WakeAt, owed
 from queue_runtime.engine.inputs import (
     HandBack,
@@ -66,6 +66,7 @@ class Core:
         is_draining: nothing is started.
         followers, watcher: who is told of changes.
         ordered_groups: queues in which a message in flight blocks the later ones of its session.
+        keeps_order: those, and the ones with sessions of the broker: whatever goes back comes again in order.
         drops_expired: queues that discard what has expired, instead of dead-lettering it.
     """
 
@@ -92,6 +93,7 @@ class Core:
         self.watcher: Watcher | None = None
         self.drops_expired: frozenset[str] = frozenset()
         self.ordered_groups: frozenset[str] = frozenset()
+        self.keeps_order: frozenset[str] = frozenset()
         self._routes = routes
         self._do = perform
         self._limits = limits
@@ -131,6 +133,9 @@ class Core:
             return None
         if message is not None and message.lane is not None and any(type(event) is LeaseLapsed for event in events):
             events = with_cascade(message, events, self.lanes.lane(message.lane))
+        if type(events[-1]) is SessionParked and message is not None and message.origin.queue in self.keeps_order:
+            # What waits behind it would only take room, and comes again in order.
+            events = (*events, *cascade(self.lanes.lane(cast("LaneKey", message.lane)), message.order, self.now()))
         position = self._commit((*besides, *events) if besides else events, key, None if is_awaited else given)
         if message is not None and type(given) in _ENDS_OF_ATTEMPTS and message.route in self.state.breakers:
             self.breakers.check(message.route)

@@ -132,6 +132,9 @@ class Engine:
             queue: able.receipts_survive_restart and not able.native_sessions for queue, able in capabilities.items()
         }
         parts.core.ordered_groups = frozenset(queue for queue, able in capabilities.items() if able.ordered_groups)
+        parts.core.keeps_order = parts.core.ordered_groups | {
+            q for q, able in capabilities.items() if able.native_sessions
+        }
         parts.core.drops_expired = frozenset(queue for queue, able in capabilities.items() if able.drops_expired)
         recovered = await recover(parts.core, self._settings, survive)
         if recovered.after_crash:

@@ -21,9 +21,10 @@ from queue_runtime.engine.leases import LeaseReport, Leases
 from queue_runtime.engine.observers import Observers
 from queue_runtime.engine.outbox import Outbox
 from queue_runtime.engine.policy import Policy
-from queue_runtime.engine.receiver import Receiver, SessionReceiver
+from queue_runtime.engine.receiver import Receiver
 from queue_runtime.engine.recovery import perform_all, resume
 from queue_runtime.engine.routing import Routing
+from queue_runtime.engine.session_receiver import SessionReceiver
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.settler import Settler
 from queue_runtime.journal.errors import JournalUnavailable
@@ -73,7 +74,6 @@ class Parts:
         self._session_receiver = SessionReceiver(core, provider, intake, self._credit, settings, self._leases)
         self._session_queues: set[str] = set()
         self._receiving: set[asyncio.Task[None]] = set()
-        self._working_sessions: set[asyncio.Task[None]] = set()
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
             RunHandler: self._dispatcher.run,
             Settle: self._settler.perform,
@@ -114,9 +114,7 @@ class Parts:
                 task = loop.create_task(self._receiver.run(queue), name=f"queue-runtime receives {queue}")
                 self._watch(task, self._receiving)
                 continue
-            for number in range(self._settings.session_receivers):
-                name = f"queue-runtime receives sessions of {queue}, {number}"
-                self._watch(loop.create_task(self._session_receiver.run(queue), name=name), self._working_sessions)
+            self._session_receiver.start(queue)
 
     def _watch(self, task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
         tasks.add(task)
@@ -224,9 +222,8 @@ class Parts:
             await self._settler.idle()
             if core.state.position == position:
                 break
-        if self._working_sessions:
-            await asyncio.wait(set(self._working_sessions))
-            await core.journal.wait(core.state.position)
+        await self._session_receiver.ended()
+        await core.journal.wait(core.state.position)
 
     async def journal_stop(self, why: str) -> None:
         """Journal that this run ended in good order.
@@ -243,7 +240,7 @@ class Parts:
         """End every task and thread of this run. What is still owed stays owed: the journal has it."""
         self.core.is_draining = True
         await _cancelled(self._receiving)
-        await _cancelled(self._working_sessions)
+        await self._session_receiver.close()
         await self._settler.stop()
         await self._outbox.stop()
         await self._dispatcher.close()
