@@ -2,10 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 
 from queue_runtime.engine import Context
+from queue_runtime.engine.leases import Leases
+from queue_runtime.engine.testing import FakeClock
 from queue_runtime.journal.events import (
     AttemptFailed,
     AttemptReleased,
@@ -14,12 +18,16 @@ from queue_runtime.journal.events import (
     LapseReason,
     LeaseLapsed,
     LeasesRenewed,
+    Received,
     Settled,
 )
+from queue_runtime.journal.state import EngineState
 from queue_runtime.plugins import LockLostInfo, Router, hookimpl
-from queue_runtime.providers.errors import ConnectionFailed, InvalidReceipt
-from queue_runtime.providers.memory import Operation, QueueKind
-from queue_runtime.providers.message import Message
+from queue_runtime.providers.clock import Timestamp
+from queue_runtime.providers.errors import ConnectionFailed, InvalidReceipt, QueueError
+from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, Operation, QueueKind, QueueSettings
+from queue_runtime.providers.message import Delivery, Message, Receipt
+from queue_runtime.providers.port import Address
 from tests.engine.bench import QUEUE, Bench
 
 
@@ -64,7 +72,7 @@ async def test_a_renewal_that_hangs_costs_no_other_queue_its_locks() -> None:
     """Each queue is asked on its own, and none waits for the answer of another."""
     bench = Bench(lock_s=0.8)
     router, gate, seen, _ = _gated()
-    other = bench.broker.create_queue("other")
+    other = bench.broker.create_queue("other", QueueSettings(lock_s=0.8, max_deliveries=100))
     await bench.send(Message(b"x"))
     bench.broker.faults.delay(Operation.RENEW, 60.0, times=1_000, queue=other)
     async with bench.engine(router, queues=(other, QUEUE)):
@@ -197,3 +205,72 @@ async def test_a_message_that_waits_for_its_turn_is_kept_locked() -> None:
 
     assert seen == [(b"0", 1), (b"1", 1), (b"2", 1), (b"0", 2)]
     assert bench.count(LeaseLapsed) == 0
+
+
+class Noting(MemoryProvider):
+    """Notes for how long each renewal asked."""
+
+    asked: ClassVar[list[float | None]] = []
+
+    async def renew(
+        self, source: Address, receipts: Sequence[Receipt], for_s: float | None = None
+    ) -> list[Timestamp | QueueError]:
+        self.asked.append(for_s)
+        return await super().renew(source, receipts, for_s)
+
+
+async def _renewed_after(advance_s: float, *, follows_late: bool) -> list[float | None]:
+    """Follow a message whose lock lasts 10 s, and return for how long a pass after `advance_s` asks to renew it."""
+    clock = FakeClock()
+    broker = MemoryBroker({QUEUE: QueueSettings(lock_s=10.0)}, clock=clock)
+    provider = Noting(broker)
+    provider.asked.clear()
+    await provider.open()
+    await provider.send(QUEUE, [Message(b"x", message_id="id")])
+    (delivery,) = await provider.receive(Address(QUEUE), 1, 0.0)
+    state = EngineState()
+    state.apply(_received(delivery))
+    leases = Leases(provider, clock, provider.name, lambda _report: None)
+    if not follows_late:
+        leases.follow_all(state, ())
+    await clock.advance(advance_s)
+    leases.follow_all(state, ())
+    await clock.advance(0.001)
+    await leases.renew_due()
+    await provider.close()
+    return provider.asked
+
+
+def _received(delivery: Delivery) -> Received:
+    return Received(
+        key="q/id",
+        at=int(delivery.delivered_at),
+        queue=QUEUE,
+        message_id="id",
+        provider_id=delivery.receipt.provider_id,
+        session_id=None,
+        sequence=delivery.sequence,
+        delivery_count=1,
+        enqueued_at=None,
+        expires_at=None,
+        correlation_id=None,
+        content_type=None,
+        attributes={},
+        locked_until=int(delivery.receipt.expires_at),
+        suspect_until=0,
+        body_digest=b"",
+        receipt=delivery.receipt.handle,
+        body=b"x",
+    )
+
+
+async def test_a_renewal_on_time_asks_for_the_queues_own_length() -> None:
+    """A lock is renewed at half of what is left of it, and not before."""
+    assert await _renewed_after(4.9, follows_late=False) == []
+    assert await _renewed_after(5.0, follows_late=False) == [None]
+
+
+async def test_a_late_renewal_asks_for_more_and_never_for_no_time_at_all() -> None:
+    """What is followed anew after its lock's journaled end, as after an outage, is not given away by asking for 0 s."""
+    assert await _renewed_after(8.0, follows_late=False) == [20.0]
+    assert await _renewed_after(10.0, follows_late=True) == [None]

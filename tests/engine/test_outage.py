@@ -85,12 +85,13 @@ async def test_a_send_that_the_journal_was_to_hold_is_not_lost(lands: bool) -> N
 
     @router.on("*")
     async def handle(event: bytes, ctx: Context) -> None:
-        await ctx.send(OUT, event, after=timedelta(seconds=0.1))
+        await ctx.send(OUT, event, after=timedelta(seconds=0.8))
 
     await bench.send(Message(b"x"))
-    async with bench.engine(router, settle_max_age_s=0.2):
+    async with bench.engine(router, settle_max_age_s=0.1) as engine:
         await bench.until(lambda: bench.count(Completed) == 1)
-        bench.journal.fail_next(lands=lands)
+        bench.journal.fail_next(lands=lands)  # the commit that would hold the send
+        await bench.until(lambda: not engine.status().ready)
         await bench.until_empty()
         await bench.until(lambda: bench.broker.counts(OUT).active == 1)
         await bench.until(lambda: bench.count(SendCancelled) == bench.count(SendScheduled))
