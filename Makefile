@@ -68,7 +68,7 @@ bench: $(VENV)/.dev ## Measure the journal.
 # --- publish ---------------------------------------------------------------------------------------------------------
 
 docs: $(VENV)/.dev ## Build the documentation into site/.
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 wheel: $(VENV)/.dev ## Build the wheel into dist/.
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -60,7 +60,7 @@ class MemoryJournal:
         """Hand over events, all or nothing, and return the position of the last.
 
         Raises:
-            As `Journal.append`.
+            JournalError: as `Journal.append` says.
         """
         _check_usable(self._failure, is_closed=self._is_closed)
         for event in events:
@@ -78,7 +78,7 @@ class MemoryJournal:
         """Return when `position` is durable.
 
         Raises:
-            As `Journal.wait`.
+            JournalError: as `Journal.wait` says.
         """
         if position <= self.durable:
             return
@@ -102,7 +102,7 @@ class MemoryJournal:
         """Keep the state that all events so far fold into, packed: nobody can change it afterwards.
 
         Raises:
-            As `Journal.snapshot`.
+            JournalError: as `Journal.snapshot` says.
         """
         _check_usable(self._failure, is_closed=self._is_closed)
         packed = pack_snapshot(Snapshot(self.position, state))
@@ -113,7 +113,7 @@ class MemoryJournal:
         """After a failed commit: go on, unless `is_writable` is False.
 
         Raises:
-            As `Journal.recover`.
+            JournalError: as `Journal.recover` says.
         """
         if self._failure is None or self._is_closed:
             _check_usable(self._failure, is_closed=self._is_closed)
@@ -128,7 +128,7 @@ class MemoryJournal:
         """Commit what was handed over, held or not. Twice is harmless.
 
         Raises:
-            As `Journal.close`.
+            JournalError: as `Journal.close` says.
         """
         if self._is_closed:
             return
