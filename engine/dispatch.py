@@ -34,6 +34,7 @@ __all__ = ["Dispatcher"]
 MAX_ERROR_TEXT = 2_000
 MAX_FRAMES = 20
 _STOPPING = "the engine is stopping"
+_LOST_UNRUN = "its lock was lost before the handler ran"
 _LONGEST_SWEEP_S = 0.25
 _SHORTEST_SWEEP_S = 0.01
 
@@ -96,9 +97,11 @@ class Dispatcher:
         if message is None or message.attempt != effect.attempt or not message.is_running:
             self._core.done(effect)
             return
-        if self._is_releasing:
+        if self._is_releasing or not message.is_held:
+            why = _STOPPING if message.is_held else _LOST_UNRUN
             self._core.done(effect)
-            self._core.submit(effect.key, HandlerReleased(self._core.now(), effect.attempt, _STOPPING))
+            self._core.submit(effect.key, HandlerReleased(self._core.now(), effect.attempt, why))
+            self._core.pump()
             return
         run = self._begin(message)
         self._runs[effect.key] = run

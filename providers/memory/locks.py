@@ -11,7 +11,6 @@ from queue_runtime.providers.port import SettleKind
 
 __all__ = ["Locks"]
 
-FEW_ENDS = 1_000  # ends that do not count any more, before the heap is worth cleaning
 REMEMBERED = 10_000  # settled receipts, so that a repeated settlement is recognised; a client repeats within seconds
 
 

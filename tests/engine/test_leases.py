@@ -27,7 +27,7 @@ from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import ConnectionFailed, InvalidReceipt, QueueError
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, Operation, QueueKind, QueueSettings
 from queue_runtime.providers.message import Delivery, Message, Receipt
-from queue_runtime.providers.port import Address
+from queue_runtime.providers.port import Address, SettleKind, Settlement
 from tests.engine.bench import QUEUE, Bench
 
 
@@ -274,3 +274,27 @@ async def test_a_late_renewal_asks_for_more_and_never_for_no_time_at_all() -> No
     """What is followed anew after its lock's journaled end, as after an outage, is not given away by asking for 0 s."""
     assert await _renewed_after(8.0, follows_late=False) == [20.0]
     assert await _renewed_after(10.0, follows_late=True) == [None]
+
+
+async def test_an_attempt_whose_lock_is_lost_before_it_is_durable_is_released_unrun() -> None:
+    """The handler does not run without a lease: another consumer may have the message by then. Nothing is charged."""
+    bench = Bench(lock_s=0.4)
+    router, gate, seen, _ = _gated()
+    gate.set()
+    async with bench.engine(router, max_in_flight=1) as engine:  # full with it, so it is not handed over again here
+        bench.journal.hold()
+        await bench.send(Message(b"x", message_id="id"))
+        await bench.until(lambda: engine.status().running == 1)
+        bench.broker.lose_lock(QUEUE, "id")
+        await bench.until(lambda: "orphaned" in engine.status().phases)
+        other = MemoryProvider(bench.broker)
+        await other.open()
+        (taken,) = await other.receive(Address(QUEUE), 1, 1.0)
+        bench.journal.release()
+        await bench.until(lambda: bench.count(AttemptReleased) == 1)
+        (answer,) = await other.settle(Address(QUEUE), [Settlement(SettleKind.COMPLETE, taken.receipt)])
+        await other.close()
+
+    assert answer is None
+    assert seen == []
+    assert bench.count(AttemptFailed) == 0
