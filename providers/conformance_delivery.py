@@ -22,7 +22,7 @@ BODIES = [b"", b"\x00", bytes(range(256)), "grüße".encode(), b'{"a": 1}', b"\x
 class DeliveryPromises:
     """What is sent arrives, whole, once a lock; what is not there is waited for."""
 
-    async def test_L1_a_sent_message_arrives_with_its_content(self, desk: Desk) -> None:
+    async def test_L01_a_sent_message_arrives_with_its_content(self, desk: Desk) -> None:
         """Ids, session, correlation, content type and attributes arrive as they were sent."""
         attributes = {"trace": "00-ab", "naïve": "ü €", "empty": ""}
         sent = Message(
@@ -49,7 +49,7 @@ class DeliveryPromises:
 
             assert delivery.message.body == body
 
-    async def test_L2_an_unknown_queue_is_named(self, desk: Desk) -> None:
+    async def test_L02_an_unknown_queue_is_named(self, desk: Desk) -> None:
         """Every way into a queue that does not exist says which one, and makes none."""
         unknown = QueueName("no-such-queue")
         for call in (
@@ -60,7 +60,7 @@ class DeliveryPromises:
             with pytest.raises(QueueNotFound, match="no-such-queue"):
                 await call
 
-    async def test_L3_a_delivered_message_is_invisible_at_once(self, desk: Desk) -> None:
+    async def test_L03_a_delivered_message_is_invisible_at_once(self, desk: Desk) -> None:
         """While its lock runs, a message is delivered to nobody else."""
         await desk.send(message())
         delivery = await desk.one()
@@ -68,7 +68,7 @@ class DeliveryPromises:
         await desk.nothing()
         assert delivery.receipt.expires_at > delivery.delivered_at
 
-    async def test_L4_K1_an_empty_queue_answers_nothing_at_the_time_out(self, desk: Desk) -> None:
+    async def test_K01_L04_an_empty_queue_answers_nothing_at_the_time_out(self, desk: Desk) -> None:
         """A receive waits as long as it was told to, and then answers an empty list."""
         receiving = asyncio.ensure_future(desk.receive(wait_s=2))
         await desk.harness.pass_time(1)
@@ -77,7 +77,7 @@ class DeliveryPromises:
         await desk.harness.pass_time(1.1)
         assert await receiving == []
 
-    async def test_a_receive_that_waits_is_woken_by_a_send(self, desk: Desk) -> None:
+    async def test_K01_a_receive_that_waits_is_woken_by_a_send(self, desk: Desk) -> None:
         """A message sent while somebody waits for one is delivered without further time passing."""
         receiving = asyncio.ensure_future(desk.receive(wait_s=20))
         await desk.harness.pass_time(0.1)
@@ -107,7 +107,7 @@ class DeliveryPromises:
         assert refused.max_size == limit
         assert [d.message.body for d in await desk.several(3)] == [b"1", b"2"]
 
-    async def test_K5_a_message_at_the_limit_is_taken(self, desk: Desk) -> None:
+    async def test_K05_a_message_at_the_limit_is_taken(self, desk: Desk) -> None:
         """The limit itself is allowed, and attributes count towards it."""
         limit = desk.capabilities.max_message_bytes
         at_limit = Message(b"x" * (limit - 2), session_id=A, attributes={"a": "b"})
@@ -125,7 +125,7 @@ class DeliveryPromises:
         assert await desk.provider.settle(desk.source, []) == []
         assert await desk.provider.renew(desk.source, []) == []
 
-    async def test_cancelling_a_receive_loses_nothing(self, desk: Desk) -> None:
+    async def test_K01_L04_cancelling_a_receive_loses_nothing(self, desk: Desk) -> None:
         """A message that arrives as the receive for it is cancelled is delivered to the next one."""
         receiving = asyncio.ensure_future(desk.receive(wait_s=20))
         await desk.harness.pass_time(0.1)

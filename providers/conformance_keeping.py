@@ -56,7 +56,7 @@ class KeepingPromises:
         assert await desk.provider.settle(desk.dead_letters, [complete]) == [None]
         assert await desk.provider.receive(desk.dead_letters, 1, 0) == []
 
-    async def test_L14_K13_a_message_delivered_too_often_is_dead_lettered(self, desk: Desk) -> None:
+    async def test_K13_L14_a_message_delivered_too_often_is_dead_lettered(self, desk: Desk) -> None:
         """A queue that allows three deliveries makes exactly three, and then buries the message with a reason."""
         queue = await desk.harness.make_queue(QueueRules(max_deliveries=3))
         strict = Desk(desk.harness, desk.provider, queue, await desk.provider.capabilities(queue))
@@ -153,7 +153,7 @@ class KeepingPromises:
         assert isinstance(refused, QueueError)
         assert [d.delivery_count for d in await desk.several(3)] == [1, 1, 1]
 
-    async def test_K4_a_second_send_under_one_id_is_dropped_only_where_declared(self, desk: Desk) -> None:
+    async def test_K04_a_second_send_under_one_id_is_dropped_only_where_declared(self, desk: Desk) -> None:
         """Where the queue deduplicates, one of two sends is delivered; elsewhere both, each with its own receipt."""
         for body in (b"1", b"2"):
             await desk.send(Message(body, message_id="same", session_id=A, deduplication_id="same"))

@@ -17,7 +17,7 @@ __all__ = ["OrderPromises"]
 class OrderPromises:
     """Order, as far as it is declared; and no more blocking than is declared."""
 
-    async def test_L7_messages_of_a_session_arrive_in_the_order_sent(self, desk: Desk) -> None:
+    async def test_L07_messages_of_a_session_arrive_in_the_order_sent(self, desk: Desk) -> None:
         """Without faults, one message after the other comes in order, each later than the one before."""
         if not desk.capabilities.ordered:
             pytest.skip("this queue promises no order")
@@ -34,7 +34,9 @@ class OrderPromises:
         sequences = [d.sequence for d in received if d.sequence is not None]
         assert sequences == sorted(sequences)
 
-    async def test_L8_a_message_in_flight_blocks_the_later_ones_of_its_session_where_declared(self, desk: Desk) -> None:
+    async def test_L08_a_message_in_flight_blocks_the_later_ones_of_its_session_where_declared(
+        self, desk: Desk
+    ) -> None:
         """Where groups are ordered nothing behind a delivery comes before it is settled; elsewhere it does."""
         await desk.send(message(b"1"), message(b"2"))
         first = await desk.one()
@@ -44,7 +46,7 @@ class OrderPromises:
             await desk.complete(first)
         assert (await desk.one()).message.body == b"2"
 
-    async def test_other_sessions_are_not_blocked(self, desk: Desk) -> None:
+    async def test_L07_L08_other_sessions_are_not_blocked(self, desk: Desk) -> None:
         """A message in flight holds back its own session alone."""
         _needs_groups(desk)
         await desk.send(message(b"a1"), message(b"a2"), message(b"b1", session_id=B))
@@ -113,7 +115,7 @@ class OrderPromises:
         else:
             assert (await desk.one()).message.session_id is None
 
-    async def test_a_session_that_drained_starts_afresh(self, desk: Desk) -> None:
+    async def test_K26_a_session_that_drained_starts_afresh(self, desk: Desk) -> None:
         """Nothing of a session that became empty holds back what is sent to it later."""
         for body in (b"1", b"2", b"3"):
             await desk.send(message(body, session_id=A))
@@ -121,7 +123,7 @@ class OrderPromises:
             await desk.complete(delivery)
             assert delivery.message.body == body
 
-    async def test_K2_locks_that_end_together_return_in_order(self, desk: Desk) -> None:
+    async def test_K02_locks_that_end_together_return_in_order(self, desk: Desk) -> None:
         """A consumer that died with several messages of a session costs them time, not their order."""
         if not (desk.capabilities.ordered_groups or desk.capabilities.native_sessions):
             pytest.skip("this queue does not keep order after a fault")

@@ -18,7 +18,7 @@ __all__ = ["SessionPromises"]
 class SessionPromises:
     """One holder a session, until its lock ends or is given back."""
 
-    async def test_sessions_are_refused_where_there_are_none_and_demanded_where_there_are(self, desk: Desk) -> None:
+    async def test_L38_sessions_are_refused_where_there_are_none_and_demanded_where_there_are(self, desk: Desk) -> None:
         """A queue is received from in one of the two ways, and says so when asked for the other."""
         if desk.capabilities.native_sessions:
             refused = asyncio.ensure_future(desk.provider.receive(desk.source, 1, 0))
@@ -28,7 +28,7 @@ class SessionPromises:
         with pytest.raises(UnsupportedOperation):
             await refused
 
-    async def test_L9_K9_a_session_has_one_holder(self, desk: Desk) -> None:
+    async def test_K09_L09_a_session_has_one_holder(self, desk: Desk) -> None:
         """Of many that want one session exactly one gets it; the others learn until when it is taken."""
         _needs_sessions(desk)
         await desk.send(message())
@@ -53,7 +53,7 @@ class SessionPromises:
         assert [d.message.body for d in await first.receive(10, 0)] == [b"b1", b"b2"]
         assert [d.message.body for d in await second.receive(10, 0)] == [b"a1"]
 
-    async def test_K7_no_session_in_time_is_no_error(self, desk: Desk) -> None:
+    async def test_K07_no_session_in_time_is_no_error(self, desk: Desk) -> None:
         """When no free session has messages, accepting the next answers None at the time-out."""
         _needs_sessions(desk)
         await desk.send(message())
@@ -75,7 +75,7 @@ class SessionPromises:
         assert session is not None
         assert session.session_id == B
 
-    async def test_L10_K6_a_session_whose_lock_ended_is_free_and_its_holder_learns_it(self, desk: Desk) -> None:
+    async def test_K06_L10_a_session_whose_lock_ended_is_free_and_its_holder_learns_it(self, desk: Desk) -> None:
         """Another consumer takes it and loses nothing; every later operation of the first says that it is lost."""
         _needs_sessions(desk)
         await desk.send(message(b"1"), message(b"2"))
@@ -108,7 +108,7 @@ class SessionPromises:
         with pytest.raises(SessionLocked):
             await desk.provider.accept_session(desk.queue, A, 0)
 
-    async def test_C17_a_closed_session_is_free_at_once(self, desk: Desk) -> None:
+    async def test_L09_C17_a_closed_session_is_free_at_once(self, desk: Desk) -> None:
         """Giving a session back returns what was not settled, in order, to the next holder."""
         _needs_sessions(desk)
         await desk.send(message(b"1"), message(b"2"))
@@ -120,7 +120,7 @@ class SessionPromises:
 
         assert [(d.message.body, d.delivery_count) for d in await second.receive(2, 0)] == [(b"1", 2), (b"2", 1)]
 
-    async def test_C14_a_renewed_session_is_kept_with_its_messages(self, desk: Desk) -> None:
+    async def test_L09_C14_a_renewed_session_is_kept_with_its_messages(self, desk: Desk) -> None:
         """A renewal, a sibling's on another thread too, moves the end of the lock that the holder sees."""
         _needs_sessions(desk)
         await desk.send(message(b"1"))
@@ -160,7 +160,7 @@ class SessionPromises:
         await second.set_state(None)
         assert await second.get_state() is None
 
-    async def test_K8_a_session_of_a_thousand_messages_keeps_its_order(self, desk: Desk) -> None:
+    async def test_K08_a_session_of_a_thousand_messages_keeps_its_order(self, desk: Desk) -> None:
         """There is no cap on what one holder drains from one session."""
         _needs_sessions(desk)
         bodies = [str(number).encode() for number in range(1_000)]

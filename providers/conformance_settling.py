@@ -22,7 +22,7 @@ LOST = (InvalidReceipt, SessionLockLost)
 class SettlingPromises:
     """A receipt settles its own delivery while its lock lasts, and nothing else."""
 
-    async def test_L5_a_completed_message_is_gone(self, desk: Desk) -> None:
+    async def test_L05_a_completed_message_is_gone(self, desk: Desk) -> None:
         """Completing removes a message for good: no lock that ends brings it back."""
         await desk.send(message())
         await desk.complete(await desk.one())
@@ -30,7 +30,7 @@ class SettlingPromises:
         await desk.lapse()
         await desk.nothing()
 
-    async def test_completing_twice_is_harmless(self, desk: Desk) -> None:
+    async def test_L05_completing_twice_is_harmless(self, desk: Desk) -> None:
         """A repeated settlement, after an answer that was lost, takes effect once and is no error."""
         await desk.send(message())
         delivery = await desk.one()
@@ -39,7 +39,7 @@ class SettlingPromises:
         await desk.complete(delivery)
         await desk.nothing()
 
-    async def test_L6_a_made_up_receipt_settles_nothing(self, desk: Desk) -> None:
+    async def test_L06_a_made_up_receipt_settles_nothing(self, desk: Desk) -> None:
         """A foreign receipt is refused by a digest of it, never by the token, and the queue is unchanged."""
         await desk.send(message())
         delivery = await desk.one()
@@ -51,7 +51,7 @@ class SettlingPromises:
             assert "forged-handle" not in str(refused)
         await desk.complete(delivery)
 
-    async def test_settlements_are_answered_item_by_item(self, desk: Desk) -> None:
+    async def test_L20_settlements_are_answered_item_by_item(self, desk: Desk) -> None:
         """A bad receipt among good ones costs them nothing."""
         await desk.send(message(b"1"), message(b"2"))
         first, second = await desk.several(2)
@@ -90,7 +90,7 @@ class SettlingPromises:
             await desk.harness.pass_time(1.1)
         assert (await desk.one()).delivery_count == 2
 
-    async def test_L13_K3_an_ended_lock_redelivers_under_a_new_receipt(self, desk: Desk) -> None:
+    async def test_K03_L13_an_ended_lock_redelivers_under_a_new_receipt(self, desk: Desk) -> None:
         """When a lock ends its message returns, counted once more, and the old receipt settles nothing."""
         await desk.send(message())
         first = await desk.one()
@@ -104,7 +104,7 @@ class SettlingPromises:
         assert second.delivery_count == 2
         assert second.receipt.handle != first.receipt.handle
 
-    async def test_K2_only_the_newest_receipt_settles(self, desk: Desk) -> None:
+    async def test_K02_only_the_newest_receipt_settles(self, desk: Desk) -> None:
         """Of several hand-overs of one message only the last can complete it."""
         await desk.send(message())
         older = await desk.one()
@@ -115,7 +115,7 @@ class SettlingPromises:
         assert isinstance(refused, LOST)
         await desk.complete(newest)
 
-    async def test_B40_K20_a_renewed_lock_keeps_its_message(self, desk: Desk) -> None:
+    async def test_K20_K21_B40_a_renewed_lock_keeps_its_message(self, desk: Desk) -> None:
         """Renewing moves the end of a lock to a full duration from now, as often as it is done."""
         await desk.send(message())
         delivery = await desk.one()
@@ -185,7 +185,7 @@ class SettlingPromises:
 
         assert (answer is None) == desk.capabilities.receipts_survive_restart
 
-    async def test_setting_aside_is_refused_where_it_is_not_offered(self, desk: Desk) -> None:
+    async def test_L38_setting_aside_is_refused_where_it_is_not_offered(self, desk: Desk) -> None:
         """A queue that declares no deferral answers so, and the delivery stays good."""
         if desk.capabilities.defer:
             pytest.skip("this queue defers")

@@ -1,5 +1,6 @@
 """What holds for every test: nothing of ours blocks the event loop; Hypothesis tries as much as there is time for."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("quick", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("heavy", parent=settings.get_profile("quick"), max_examples=1_000)
 settings.load_profile("quick")
+
+# A shell's background job is started with SIGINT ignored, and so would be every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCANNED = ["queue_runtime.engine", "queue_runtime.journal", "queue_runtime.plugins", "queue_runtime.providers"]
 # Looking a file up is microseconds at start-up, and a lock that a thread holds for a moment would fail tests by chance.

@@ -58,7 +58,7 @@ def test_every_entry_point_leads_to_something_that_can_be_called(group: str, nam
     assert callable(getattr(importlib.import_module(module), attribute))
 
 
-def test_dependencies_have_lower_bounds_only() -> None:
+def test_L39_dependencies_have_lower_bounds_only() -> None:
     """A library does not cap what its users may install."""
     project = PYPROJECT["project"]
     listed = [

@@ -84,7 +84,7 @@ async def test_a_renewal_that_hangs_costs_no_other_queue_its_locks() -> None:
         await bench.until_empty()
 
 
-async def test_a_refused_renewal_tells_the_handler_and_settles_nothing() -> None:
+async def test_K03_a_refused_renewal_tells_the_handler_and_settles_nothing() -> None:
     """What finished after its lock was lost is journaled, and settled when it is handed over again."""
     bench = Bench(lock_s=0.6)
     router, gate, seen, lost = _gated()

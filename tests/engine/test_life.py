@@ -46,7 +46,7 @@ def _gated() -> tuple[Router, asyncio.Event, list[tuple[bytes, int]]]:
     return router, gate, seen
 
 
-async def test_a_lock_is_renewed_while_its_handler_runs() -> None:
+async def test_K20_a_lock_is_renewed_while_its_handler_runs() -> None:
     """A handler that takes longer than the lock keeps it, and is run once."""
     bench = Bench(lock_s=0.4)
     router, gate, seen = _gated()
@@ -80,7 +80,7 @@ async def test_a_handler_that_blocks_the_loop_costs_nobody_a_lock() -> None:
     assert sorted(seen) == [b"beside", b"blocks"]
 
 
-async def test_work_finished_after_its_lock_was_lost_is_not_done_again() -> None:
+async def test_K31_work_finished_after_its_lock_was_lost_is_not_done_again() -> None:
     """The same message handed over again starts no second attempt; the success is settled with the newer receipt."""
     bench = Bench(lock_s=0.4)
     router, gate, seen = _gated()
@@ -96,7 +96,7 @@ async def test_work_finished_after_its_lock_was_lost_is_not_done_again() -> None
     assert bench.count(Completed) == 1
 
 
-async def test_a_drain_finishes_what_runs_and_hands_back_the_rest_uncharged() -> None:
+async def test_K42_a_drain_finishes_what_runs_and_hands_back_the_rest_uncharged() -> None:
     """What runs past the deadline is released; nothing counts as a failed attempt; the next engine does it all."""
     bench = Bench(QueueKind.FIFO)
     router, _, _ = _gated()
@@ -114,7 +114,7 @@ async def test_a_drain_finishes_what_runs_and_hands_back_the_rest_uncharged() ->
     assert [body for body, _ in seen] == [b"0", b"1", b"2"]
 
 
-async def test_a_completed_message_whose_settlement_was_lost_to_a_crash_is_settled_and_not_run() -> None:
+async def test_K30_a_completed_message_whose_settlement_was_lost_to_a_crash_is_settled_and_not_run() -> None:
     """The journal knows that it is done: the next engine only tells the broker."""
     bench = Bench(lock_s=30.0)
     router, gate, seen = _gated()
@@ -136,7 +136,7 @@ async def test_a_completed_message_whose_settlement_was_lost_to_a_crash_is_settl
     assert bench.count(Settled) >= 1
 
 
-async def test_what_was_running_at_a_crash_runs_alone_and_resumes_from_the_journal() -> None:
+async def test_K28_what_was_running_at_a_crash_runs_alone_and_resumes_from_the_journal() -> None:
     """The lock still holds, so the next engine goes on at once, body included, with one suspect at a time."""
     bench = Bench(lock_s=30.0)
     router, _, _ = _gated()
@@ -158,7 +158,7 @@ async def test_what_was_running_at_a_crash_runs_alone_and_resumes_from_the_journ
     assert all(event.alone for event in bench.of(AttemptStarted)[2:] if isinstance(event, AttemptStarted))
 
 
-async def test_a_message_that_kills_its_process_alone_three_times_is_dead_lettered() -> None:
+async def test_K28_a_message_that_kills_its_process_alone_three_times_is_dead_lettered() -> None:
     """The first crash is in company or alone; only those alone are charged, and three of them are enough."""
     bench = Bench(lock_s=30.0)
     await bench.send(Message(b"killer"))
@@ -183,7 +183,7 @@ async def test_a_message_that_kills_its_process_alone_three_times_is_dead_letter
     assert bench.dead_letters == 1
 
 
-async def test_nothing_starts_or_settles_while_the_journal_cannot_be_written() -> None:
+async def test_K33_nothing_starts_or_settles_while_the_journal_cannot_be_written() -> None:
     """Outcomes are held and journaled later; what arrives meanwhile is handed over again; readiness says why."""
     bench = Bench(lock_s=0.6)
     router, gate, seen = _gated()
@@ -204,7 +204,7 @@ async def test_nothing_starts_or_settles_while_the_journal_cannot_be_written() -
     assert bench.count(Completed) == 2
 
 
-async def test_two_engines_cannot_have_one_journal(tmp_path: Path) -> None:
+async def test_K32_two_engines_cannot_have_one_journal(tmp_path: Path) -> None:
     """The second is told who has it."""
     journal = await SqliteJournal.open(tmp_path / "journal")
     with pytest.raises(JournalOwned):

@@ -220,7 +220,7 @@ async def test_an_engine_that_ends_in_an_outage_ends_all_the_same() -> None:
     assert left == []
 
 
-async def test_a_full_disk_stops_everything_and_space_sets_it_going_again(tmp_path: Path) -> None:
+async def test_K33_a_full_disk_stops_everything_and_space_sets_it_going_again(tmp_path: Path) -> None:
     """The same with the journal on disk: the operators' socket answers meanwhile and refuses to act."""
     bench = Bench(lock_s=1.0)
     router, gate, seen = _gated()

@@ -37,7 +37,7 @@ def _sending(*queues: str) -> Router:
     return router
 
 
-async def test_a_throttled_settlement_is_tried_again_when_the_broker_says() -> None:
+async def test_L12_a_throttled_settlement_is_tried_again_when_the_broker_says() -> None:
     """And only that one: the rest of its batch is settled."""
     bench = Bench(lock_s=5.0)
     bench.broker.faults.refuse(Operation.SETTLE, ServiceThrottled(0.05), times=2)
@@ -76,7 +76,7 @@ async def test_a_refused_settlement_waits_for_the_redelivery() -> None:
     assert bench.count(Redelivered) == 1
 
 
-async def test_a_throttled_send_goes_later_and_the_settlement_waits_for_it() -> None:
+async def test_L12_a_throttled_send_goes_later_and_the_settlement_waits_for_it() -> None:
     """All sends of a message are confirmed, in their order, before its own settlement."""
     bench = Bench(lock_s=5.0)
     bench.broker.faults.refuse(Operation.SEND, ServiceThrottled(0.05), times=2, queue=OUT)
@@ -89,7 +89,7 @@ async def test_a_throttled_send_goes_later_and_the_settlement_waits_for_it() -> 
     assert bench.broker.counts(OUT).active == 3
 
 
-async def test_a_send_whose_answer_was_lost_goes_again_under_the_same_id() -> None:
+async def test_K10_a_send_whose_answer_was_lost_goes_again_under_the_same_id() -> None:
     """Twice at most and never lost: whoever receives it can tell by the id."""
     bench = Bench(lock_s=30.0)
     bench.broker.faults.lose_answer(Operation.SEND, queue=OUT)

@@ -125,7 +125,7 @@ async def test_a_parked_session_goes_on_when_its_time_is_up() -> None:
     assert bench.dead_letters == 1
 
 
-async def test_a_message_sent_twice_is_run_once() -> None:
+async def test_K04_a_message_sent_twice_is_run_once() -> None:
     """A second broker message under one id is settled unrun; the same id with another body is run."""
     bench, recorder = Bench(), Recorder()
     await bench.send(*(Message(body, message_id="id") for body in (b"a", b"a", b"b")))
@@ -139,7 +139,9 @@ async def test_a_message_sent_twice_is_run_once() -> None:
 
 
 @pytest.mark.parametrize(("action", "completed", "dead"), [("dead-letter", 0, 1), ("complete", 1, 0)])
-async def test_a_message_that_nobody_handles_ends_as_the_setting_says(action: str, completed: int, dead: int) -> None:
+async def test_K40_a_message_that_nobody_handles_ends_as_the_setting_says(
+    action: str, completed: int, dead: int
+) -> None:
     """`on_unhandled` decides."""
     bench = Bench()
     await bench.send(Message(b"x"))
@@ -150,7 +152,7 @@ async def test_a_message_that_nobody_handles_ends_as_the_setting_says(action: st
     assert bench.dead_letters == dead
 
 
-async def test_a_step_is_run_once_and_its_result_kept_over_retries() -> None:
+async def test_K41_a_step_is_run_once_and_its_result_kept_over_retries() -> None:
     """A later attempt gets what the first one journaled."""
     bench, router = Bench(), Router()
     calls: list[int] = []
@@ -276,7 +278,7 @@ async def test_nothing_that_a_handler_raises_ends_the_engine(error: type[BaseExc
     assert bench.dead_letters == 1
 
 
-async def test_a_breaker_opens_spends_no_attempts_and_closes() -> None:
+async def test_K15_a_breaker_opens_spends_no_attempts_and_closes() -> None:
     """While a route's service is down its messages wait untouched; once it is back they are all handled."""
     bench, router = Bench(lock_s=5.0), Router()
     is_down = True
@@ -301,7 +303,7 @@ async def test_a_breaker_opens_spends_no_attempts_and_closes() -> None:
     assert bench.dead_letters == 0
 
 
-async def test_a_hook_that_raises_fails_the_attempt_and_loses_nothing() -> None:
+async def test_K39_a_hook_that_raises_fails_the_attempt_and_loses_nothing() -> None:
     """An error in a session or key hook is the attempt's; the message ends in the dead letters with it."""
 
     class Broken:

@@ -80,7 +80,7 @@ async def test_receivers_that_wait_for_room_are_served_in_turn() -> None:
 
 @pytest.mark.parametrize("error", [ConnectionFailed("the link broke"), AuthenticationFailed("the key expired")])
 @pytest.mark.parametrize("kind", [QueueKind.STANDARD, QueueKind.SESSIONS])
-async def test_a_receive_that_fails_is_tried_again(kind: QueueKind, error: QueueError) -> None:
+async def test_K11_K12_a_receive_that_fails_is_tried_again(kind: QueueKind, error: QueueError) -> None:
     """Whatever the broker says, the engine goes on asking; what is sent afterwards is handled, in order."""
     bench = Bench(kind, lock_s=5.0)
     error.retry_after_s = 0.02
@@ -143,7 +143,7 @@ async def test_a_session_with_more_than_its_share_waits_at_the_broker() -> None:
     assert bench.count(Redelivered) == 0
 
 
-async def test_a_lost_session_is_taken_up_again_in_order() -> None:
+async def test_K26_a_lost_session_is_taken_up_again_in_order() -> None:
     """Everything held of it lapses, tail first; what was running is not charged; nothing overtakes."""
     bench = Bench(QueueKind.SESSIONS, lock_s=5.0)
     router, gate, seen = _gated()

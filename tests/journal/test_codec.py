@@ -159,7 +159,7 @@ def _with_queue(stored: Stored) -> Stored:
 _LATER = cast("tuple[type[Event], ...]", (SettledLater,))
 
 
-def test_an_older_event_is_brought_up_step_by_step() -> None:
+def test_K35_an_older_event_is_brought_up_step_by_step() -> None:
     """A row of version 1 passes through every upcaster, in order, and is the event of today."""
     codec = Codec(_LATER, {(Settled.KIND, 1): _with_tries, (Settled.KIND, 2): _with_queue})
     row, _ = CODEC.encode(Settled("pulls/1", 5, "p", Disposition.COMPLETE))
@@ -186,7 +186,7 @@ def test_every_version_in_use_has_its_upcasters() -> None:
 
 
 @pytest.mark.parametrize(("kind", "version"), [(999, 1), (StepRecorded.KIND, 99)], ids=["kind", "version"])
-def test_what_a_newer_version_wrote_is_unknown(kind: int, version: int) -> None:
+def test_K35_what_a_newer_version_wrote_is_unknown(kind: int, version: int) -> None:
     """A kind or version of the future is refused by number, with the way out."""
     row: Row = (kind, version, None, None, None, 0, None, b"", None, None, 0, None)
 

@@ -139,7 +139,7 @@ async def test_a_journal_that_a_crash_left_half_made_is_made_again(tmp_path: Pat
 # --- the owner -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_second_journal_of_the_same_process_is_refused(tmp_path: Path) -> None:
+async def test_K32_a_second_journal_of_the_same_process_is_refused(tmp_path: Path) -> None:
     """One writer, also within a process; the error names it, and its end frees the journal."""
     journal = await SqliteJournal.open(tmp_path / "journal")
     with pytest.raises(JournalOwned, match="stop that one") as caught:

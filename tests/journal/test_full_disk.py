@@ -33,7 +33,7 @@ async def test_a_full_disk_refuses_every_recovery_until_there_is_room(tmp_path: 
     await journal.close()
 
 
-async def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+async def test_K33_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """The group that did not fit is gone whole; its positions are given again, to what is appended next."""
     settings = JournalSettings(max_pages=60)
     journal = await SqliteJournal.open(tmp_path / "journal", settings)
@@ -65,7 +65,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -
     assert (await prove(tmp_path / "journal")).is_good
 
 
-async def test_an_event_beyond_the_limit_is_refused_before_it_is_taken(tmp_path: Path) -> None:
+async def test_K44_an_event_beyond_the_limit_is_refused_before_it_is_taken(tmp_path: Path) -> None:
     """`max_event_bytes` counts what would be stored; the refusal says what to do, and the journal goes on."""
     journal = await SqliteJournal.open(tmp_path / "journal", JournalSettings(max_event_bytes=10_000))
     with pytest.raises(EventRefused, match="raise max_event_bytes"):

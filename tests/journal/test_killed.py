@@ -72,7 +72,7 @@ async def torn(tmp_path: Path) -> tuple[Path, int, int]:
     return folder, begin, end
 
 
-async def test_a_torn_tail_recovers_to_the_last_acknowledged_commit(torn: tuple[Path, int, int]) -> None:
+async def test_K34_a_torn_tail_recovers_to_the_last_acknowledged_commit(torn: tuple[Path, int, int]) -> None:
     """Wherever a power cut tears the commit that nobody was told of, what came before is whole, and goes on."""
     folder, begin, end = torn
     content = (folder / WAL).read_bytes()
@@ -86,7 +86,7 @@ async def test_a_torn_tail_recovers_to_the_last_acknowledged_commit(torn: tuple[
     assert (await read(whole))[:6] == [*life(1), *life(2)]  # durable, though nobody was told
 
 
-async def test_a_tail_of_zeros_or_rubbish_recovers_as_well(torn: tuple[Path, int, int]) -> None:
+async def test_K34_a_tail_of_zeros_or_rubbish_recovers_as_well(torn: tuple[Path, int, int]) -> None:
     """A file system may leave zeros, or older bytes, where the last commit should be."""
     folder, begin, end = torn
     content = (folder / WAL).read_bytes()
@@ -97,7 +97,7 @@ async def test_a_tail_of_zeros_or_rubbish_recovers_as_well(torn: tuple[Path, int
             assert await read(dead) == list(life(1)), f"{name} from {start}"
 
 
-async def test_a_tear_in_what_was_acknowledged_is_corrupt(torn: tuple[Path, int, int]) -> None:
+async def test_K34_a_tear_in_what_was_acknowledged_is_corrupt(torn: tuple[Path, int, int]) -> None:
     """If a commit that was acknowledged is torn the journal says so, and from where on it is gone."""
     folder, begin, _ = torn
     content = (folder / WAL).read_bytes()

@@ -53,7 +53,7 @@ async def test_entries_are_found_by_what_people_ask_for(journal: Path) -> None:
         await positions(names=["Finished"])
 
 
-async def test_a_reader_follows_a_live_writer(tmp_path: Path) -> None:
+async def test_K43_a_reader_follows_a_live_writer(tmp_path: Path) -> None:
     """While the engine appends, a reader sees whole commits in order, and asks again from where it was."""
     journal = await SqliteJournal.open(tmp_path / "journal")
     seen: list[Entry] = []
@@ -75,7 +75,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-async def test_a_reader_changes_nothing(journal: Path) -> None:
+async def test_K43_a_reader_changes_nothing(journal: Path) -> None:
     """Reading a journal that nobody has open leaves its files as they are, and takes no lock."""
     before = contents(journal)
     await asyncio.to_thread(entries, journal)

@@ -175,7 +175,7 @@ def test_a_judge_that_fails_does_not_hide_the_error_that_it_judges(wrong: object
     assert plugins.failures == {("Answers-2", "queue_runtime_classify_error"): 1}
 
 
-def test_observers_are_told_in_order_whatever_one_of_them_raises() -> None:
+def test_K39_observers_are_told_in_order_whatever_one_of_them_raises() -> None:
     """The last registered is told first, and a raising observer stops nobody (K39)."""
     heard: list[str] = []
     plugins = Plugins([Hears(heard, "a"), Hears(heard, "b", OSError("disk")), Hears(heard, "c")])

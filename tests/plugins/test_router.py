@@ -140,7 +140,7 @@ def test_no_pattern_is_refused() -> None:
         Router().on()
 
 
-def test_two_handlers_of_one_pattern_are_refused() -> None:
+def test_K41_two_handlers_of_one_pattern_are_refused() -> None:
     """Which of two would run must not depend on the order of imports."""
     with pytest.raises(PluginError, match=r"'push' is handled by .*push already"):
         router_with("push", "push")

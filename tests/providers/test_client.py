@@ -68,7 +68,7 @@ async def test_b25_a_receive_answers_none_at_its_time_out(client: QueueClient, c
     assert await waiting is None
 
 
-async def test_b34_a_second_settlement_is_an_error(client: QueueClient) -> None:
+async def test_L06_a_second_settlement_is_an_error(client: QueueClient) -> None:
     """The port forgives a repetition; an application that settles twice has a mistake, and hears of it."""
     await client.send("pulls", Message(b""))
     (delivery,) = await client.receive_batch("pulls", 5)
@@ -105,7 +105,7 @@ async def test_a_settlement_that_failed_can_be_tried_again(client: QueueClient, 
     assert broker.messages("pulls") == []
 
 
-async def test_b14_a_message_too_large_is_refused_before_any_call(client: QueueClient, broker: MemoryBroker) -> None:
+async def test_K05_a_message_too_large_is_refused_before_any_call(client: QueueClient, broker: MemoryBroker) -> None:
     """Nothing of it reaches the broker, whose own send would have failed otherwise."""
     broker.faults.refuse(Operation.SEND, ConnectionFailed("a call was made"))
 
@@ -128,7 +128,7 @@ async def test_b19_a_batch_keeps_what_can_be_kept(client: QueueClient, broker: M
     assert await client.send_batch("pulls", []) == []
 
 
-async def test_l2_names_are_checked_before_and_at_the_broker(client: QueueClient) -> None:
+async def test_L02_names_are_checked_before_and_at_the_broker(client: QueueClient) -> None:
     """A name that cannot be is refused here, one that does not exist by the broker."""
     with pytest.raises(ValidationError):
         await client.send("no--name", Message(b""))

@@ -141,7 +141,7 @@ async def test_a_queue_refuses_sends_beyond_its_bound(clock: FakeClock) -> None:
     assert isinstance(answer, Sent)
 
 
-async def test_k14_full_dead_letters_keep_the_message_where_it_is(clock: FakeClock) -> None:
+async def test_K14_full_dead_letters_keep_the_message_where_it_is(clock: FakeClock) -> None:
     """Dead-lettering fails, the receipt stays good, and nothing is lost."""
     broker, provider = await provider_with(QueueSettings(max_messages=1), clock)
     await provider.send(PULLS.queue, [Message(b"1")])
@@ -255,7 +255,7 @@ async def test_locks_renewed_for_different_times_end_each_at_its_own(clock: Fake
     assert ended == {b"short": 5, b"usual": 30, b"long": 100}
 
 
-async def test_l13_who_waits_gets_a_message_the_instant_its_lock_ends(clock: FakeClock) -> None:
+async def test_L13_who_waits_gets_a_message_the_instant_its_lock_ends(clock: FakeClock) -> None:
     """A receive that waits is woken by an expiry as it is by a send: no sooner and no later."""
     for kind in (QueueKind.STANDARD, QueueKind.FIFO):
         _, provider = await provider_with(QueueSettings(kind=kind, lock_s=30), clock)
@@ -270,7 +270,7 @@ async def test_l13_who_waits_gets_a_message_the_instant_its_lock_ends(clock: Fak
         assert again.delivered_at == first.receipt.expires_at
 
 
-async def test_b25_a_receive_keeps_its_time_out_by_the_systems_clock() -> None:
+async def test_K01_L04_a_receive_keeps_its_time_out_by_the_systems_clock() -> None:
     """It returns within 100 ms of the time asked for, and takes no processor time meanwhile."""
     provider = MemoryProvider(MemoryBroker({"pulls": QueueSettings()}))
     await provider.open()

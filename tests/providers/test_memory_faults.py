@@ -38,7 +38,7 @@ async def provider(broker: MemoryBroker) -> MemoryProvider:
     return provider
 
 
-async def test_k17_an_operation_is_refused_as_often_as_planned(broker: MemoryBroker, provider: MemoryProvider) -> None:
+async def test_K17_an_operation_is_refused_as_often_as_planned(broker: MemoryBroker, provider: MemoryProvider) -> None:
     """The planned error is raised, other operations work, and then this one works as well."""
     broker.faults.refuse(Operation.RECEIVE, AuthorizationFailed("receive"), times=2)
     assert isinstance((await provider.send(PULLS.queue, [Message(b"x")]))[0], Sent)
@@ -63,7 +63,7 @@ async def test_refusals_of_a_batch_hit_single_items(broker: MemoryBroker, provid
     assert isinstance(end, int)
 
 
-async def test_l12_throttling_says_how_long_to_wait(broker: MemoryBroker, provider: MemoryProvider) -> None:
+async def test_L12_throttling_says_how_long_to_wait(broker: MemoryBroker, provider: MemoryProvider) -> None:
     """The error is transient and carries the wait."""
     broker.faults.throttle(Operation.RECEIVE, 12.5)
 
@@ -109,7 +109,7 @@ async def test_a_lock_can_be_lost_at_once(broker: MemoryBroker, provider: Memory
     assert (again.receipt.provider_id, again.delivery_count) == (lost.receipt.provider_id, 2)
 
 
-async def test_k10_an_answer_can_be_lost_after_the_act(broker: MemoryBroker, provider: MemoryProvider) -> None:
+async def test_K10_an_answer_can_be_lost_after_the_act(broker: MemoryBroker, provider: MemoryProvider) -> None:
     """The caller sees a broken link and the broker has acted: a repetition is harmless."""
     broker.faults.lose_answer(Operation.SEND)
     broker.faults.lose_answer(Operation.SETTLE)

@@ -51,7 +51,7 @@ async def connected(address: str) -> RemoteMemoryProvider:
     return provider
 
 
-async def test_k2_a_killed_consumer_gets_no_credit(tmp_path: Path) -> None:
+async def test_K02_a_killed_consumer_gets_no_credit(tmp_path: Path) -> None:
     """What it held stays locked until the lock ends, and its journaled receipt still settles from another process."""
     async with MemoryBrokerServer(broker(), tmp_path / "broker.sock") as server:
         provider = await connected(server.address)
@@ -71,7 +71,7 @@ async def test_k2_a_killed_consumer_gets_no_credit(tmp_path: Path) -> None:
         await provider.close()
 
 
-async def test_l11_a_client_recovers_when_its_broker_is_back(tmp_path: Path) -> None:
+async def test_L11_a_client_recovers_when_its_broker_is_back(tmp_path: Path) -> None:
     """While the broker is away calls fail as transient ones; then the same provider works, with the messages kept."""
     kept, place = broker(), tmp_path / "broker.sock"
     async with MemoryBrokerServer(kept, place) as server:

@@ -36,13 +36,13 @@ def installed(tmp_path: Path, distribution: str, entry: str, monkeypatch: pytest
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
 
-def test_our_provider_is_registered_like_anybodys() -> None:
+def test_L15_our_provider_is_registered_like_anybodys() -> None:
     """The in-memory one is found through the entry point group."""
     assert "memory" in provider_names()
     assert isinstance(provider_from_settings(ProviderSettings(provider="memory")), MemoryProvider)
 
 
-def test_b4_a_provider_of_somebody_else_needs_no_change_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_L15_a_provider_of_somebody_else_needs_no_change_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed distribution that registers a name can be chosen by it."""
     (tmp_path / "their_provider.py").write_text(PLUGIN)
     installed(tmp_path, "their-provider", "mine = their_provider:make", monkeypatch)
@@ -50,13 +50,13 @@ def test_b4_a_provider_of_somebody_else_needs_no_change_here(tmp_path: Path, mon
     assert provider_from_settings(ProviderSettings(provider="mine")).name == "mine"
 
 
-def test_f2_an_unknown_provider_is_an_error_that_lists_the_known_ones() -> None:
+def test_L15_an_unknown_provider_is_an_error_that_lists_the_known_ones() -> None:
     """A misspelt name never falls back to another provider."""
     with pytest.raises(UnsupportedProvider, match=r"'memroy' is not known here: use one of .*memory"):
         provider_from_settings(ProviderSettings(provider="memroy"))
 
 
-def test_b51_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_L39_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where our own adapter lacks its packages the text says which extra to install."""
     installed(tmp_path, "queue-runtime", "aws = package_that_is_not_there.sqs:make", monkeypatch)
 
@@ -78,7 +78,7 @@ def test_f6_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert settings.memory_kind == "fifo"
 
 
-def test_there_is_no_default_provider() -> None:
+def test_K16_there_is_no_default_provider() -> None:
     """A provider that forgets everything is chosen on purpose or not at all."""
     with pytest.raises(ConfigurationError, match="provider: Field required"):
         QueueClient.from_settings()
@@ -88,7 +88,7 @@ def test_there_is_no_default_provider() -> None:
     ("field", "value"),
     [("receive_timeout_s", 0.0), ("queue_name", "no--name"), ("memory_kind", "lifo"), ("memory_queues", ("a b",))],
 )
-def test_l16_a_bad_setting_is_named_and_nothing_is_started(field: str, value: object) -> None:
+def test_K16_L16_a_bad_setting_is_named_and_nothing_is_started(field: str, value: object) -> None:
     """The client is not made, and the text names the field."""
     overrides = {"provider": "memory", field: value}
 

@@ -96,7 +96,7 @@ def _live(world: World, handler: Handler, crash_at: int | None, *, receipts_surv
 @scenarios
 @pytest.mark.parametrize("receipts_survive", [True, False], ids=["receipts survive", "receipts die"])
 @pytest.mark.parametrize("is_fifo", [True, False], ids=["fifo", "standard"])
-def test_a_crash_after_any_step_changes_no_promise(
+def test_K27_K28_K29_K30_a_crash_after_any_step_changes_no_promise(
     sent: Sent,
     handler: Handler,
     policy: Policy,

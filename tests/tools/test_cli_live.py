@@ -154,7 +154,7 @@ async def test_a_file_that_cannot_be_read_sends_nothing(site: Site) -> None:
     assert site.broker.messages(QUEUE) == []
 
 
-async def test_a_journal_has_one_engine(site: Site) -> None:
+async def test_K32_a_journal_has_one_engine(site: Site) -> None:
     """A second `run` on a journal that is open says who has it."""
     async with site.engine() as engine:
         await site.until(running=0)

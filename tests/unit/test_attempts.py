@@ -85,7 +85,7 @@ def test_the_history_of_a_blocked_message_is_bounded() -> None:
     assert (message.history[0].attempt, message.history[-1].attempt) == (25, 40)
 
 
-def test_a_history_says_whether_an_attempt_may_have_got_to_its_end() -> None:
+def test_K29_a_history_says_whether_an_attempt_may_have_got_to_its_end() -> None:
     """A failure is seen, a crash or a release is not: the handler is told that it may have run before."""
     assert not _after_failures(2).message.may_have_run
     assert given(b.received(), b.started(), b.crashed()).message.may_have_run
@@ -129,7 +129,7 @@ def test_a_run_alone_that_ends_clears_the_suspicion() -> None:
     assert suspect.when(b.ready()).when(b.raised(2)).message.suspect_until == 600 * S
 
 
-def test_a_message_that_others_were_handed_too_often_is_a_suspect() -> None:
+def test_K37_a_message_that_others_were_handed_too_often_is_a_suspect() -> None:
     """A high count of a broker never dead-letters a message untried: it is run alone at first."""
     first = given().when(b.delivered(count=4))
 

@@ -79,7 +79,7 @@ def test_what_was_still_under_way_when_it_opened_does_not_probe() -> None:
     assert _checked(past, 40 * S) == ()
 
 
-def test_an_operator_can_close_it() -> None:
+def test_K15_an_operator_can_close_it() -> None:
     """A reset is journaled with who and why; without a breaker there is nothing to reset."""
     asked = ResetAsked(S, "ann", "the service is back")
     events = decide_breaker(fold([OPENED]).breakers["route"], asked, POLICY)

@@ -146,7 +146,7 @@ def test_a_renewal_that_is_journaled_late_does_not_revive_a_lease() -> None:
     ]
 
 
-def test_a_message_that_is_handed_over_again_while_it_runs_keeps_its_one_attempt() -> None:
+def test_K31_a_message_that_is_handed_over_again_while_it_runs_keeps_its_one_attempt() -> None:
     """Its newest receipt is taken; the attempt goes on, and is settled with it."""
     running = given(b.received(), b.started()).when(b.delivered(at=9 * S, count=2))
 
@@ -161,7 +161,7 @@ def test_every_copy_is_settled_and_none_is_run() -> None:
     both.then(b.completed(), owes=[b.settle(), b.settle(copy="b2")])
 
 
-def test_a_restart_keeps_only_leases_that_can_be_proven() -> None:
+def test_K26_a_restart_keeps_only_leases_that_can_be_proven() -> None:
     """A lock that ends within the margin has lapsed, and so has every one whose receipt died with the process."""
     waiting = given(b.received())
 
