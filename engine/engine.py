@@ -21,6 +21,7 @@ from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.plugins import EngineStartedInfo, EngineStoppedInfo, Plugins
 from queue_runtime.plugins import load as load_plugins
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
+from queue_runtime.providers.errors import ShutdownInProgress
 from queue_runtime.providers.message import QueueName
 from queue_runtime.providers.port import Capabilities, Provider
 from queue_runtime.providers.registry import provider_from_settings
@@ -166,9 +167,13 @@ class Engine:
                 the program that embeds the engine, and outside of the main thread.
 
         Cancelling it stops at once, as the second signal does: nothing is lost, attempts that ran count as crashed.
+
+        Raises:
+            RuntimeError: it is not started.
+            ShutdownInProgress: it has stopped: an engine runs once.
         """
         with self._signals() if handle_signals else nullcontext():
-            parts = self._running()
+            parts = self._running("run")
             if not self._stop_asked.is_set():
                 parts.receive(self._queues)
             try:
@@ -193,7 +198,9 @@ class Engine:
         else:
             await self.stop()
 
-    def _running(self) -> Parts:
+    def _running(self, operation: str) -> Parts:
+        if self._parts is None and self._is_stopped:
+            raise ShutdownInProgress(operation)
         if self._parts is None:
             msg = "the engine is not started: use it as `async with Engine(...) as engine`"
             raise RuntimeError(msg)
@@ -265,6 +272,7 @@ class Engine:
         """Look at the engine: is it ready, what is in flight, what is parked or open.
 
         Raises:
-            RuntimeError: it is not started, or stopped.
+            RuntimeError: it is not started.
+            ShutdownInProgress: it has stopped.
         """
-        return status_of(self._running().core)
+        return status_of(self._running("tell its status").core)

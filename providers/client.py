@@ -12,6 +12,7 @@ from pydantic import ValidationError as SettingsError
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import (
     ConfigurationError,
+    DeadLetterError,
     ErrorContext,
     MessageTooLarge,
     QueueError,
@@ -285,12 +286,19 @@ class DeadLetterClient(Settling):
         A crash between the two leaves the dead letter; redriving it again sends the same copy under the same id.
 
         Raises:
-            QueueError: it was not sent, or could not be removed; it is still a dead letter.
+            DeadLetterError: it was not sent, or could not be removed; it is still a dead letter.
         """
-        (answer,) = await self._provider.send(self._source.queue, [redriven(delivery.message)])
-        if isinstance(answer, QueueError):
-            raise answer
-        await self.complete(delivery)
+        was_sent = False
+        try:
+            (answer,) = await self._provider.send(self._source.queue, [redriven(delivery.message)])
+            if isinstance(answer, QueueError):
+                raise answer
+            was_sent = True
+            await self.complete(delivery)
+        except QueueError as error:
+            message = delivery.message
+            context = ErrorContext(self._source.queue, message.message_id, message.session_id, "redrive")
+            raise DeadLetterError(message.message_id, error, was_sent=was_sent, context=context) from error
         return answer
 
 

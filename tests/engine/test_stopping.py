@@ -20,8 +20,10 @@ from queue_runtime.journal.events import (
     SessionAcquired,
     SessionReleased,
     Settled,
+    StepRecorded,
 )
 from queue_runtime.plugins import EngineStartedInfo, EngineStoppedInfo, Router, hookimpl
+from queue_runtime.providers.errors import ShutdownInProgress
 from queue_runtime.providers.memory import MemoryProvider, Operation, QueueKind
 from queue_runtime.providers.message import Message
 from tests.engine.bench import QUEUE, Bench
@@ -256,3 +258,41 @@ async def test_the_socket_of_an_engine_is_gone_with_it_and_cuts_its_clients_off(
     await asyncio.sleep(0)
 
     assert [name for name in _leftovers() if "queue-runtime" in name] == []
+
+
+async def test_a_stopped_engine_runs_no_more() -> None:
+    """Running it again, or asking how it is, says that it stopped and not that it was never started."""
+    bench = Bench()
+    async with bench.engine(Router()) as engine:
+        await engine.stop()
+        with pytest.raises(ShutdownInProgress, match="does not run"):
+            await engine.run(handle_signals=False)
+        with pytest.raises(ShutdownInProgress):
+            engine.status()
+
+
+async def test_a_step_that_ends_after_the_stop_is_not_taken_for_recorded() -> None:
+    """A handler that outlives its engine hears that nothing was journaled, and so does not build on it."""
+    bench, router = Bench(), Router()
+    stopped, outcome = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    @router.on("*")
+    async def handle(event: bytes, ctx: Context) -> None:
+        del event
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await stopped.wait()
+        try:
+            outcome.set_result(await ctx.step("late", lambda: "done"))
+        except ShutdownInProgress as error:
+            outcome.set_exception(error)
+
+    await bench.send(Message(b"x"))
+    async with bench.crashing_engine(router) as engine:
+        await bench.until(lambda: engine.status().running == 1)
+    stopped.set()
+
+    with pytest.raises(ShutdownInProgress):
+        await outcome
+    assert bench.count(StepRecorded) == 0

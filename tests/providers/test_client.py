@@ -9,6 +9,8 @@ import pytest
 from queue_runtime.providers.client import QueueClient, SessionClient
 from queue_runtime.providers.errors import (
     ConnectionFailed,
+    DeadLetterError,
+    ErrorContext,
     InvalidReceipt,
     MessageNotFound,
     MessageTooLarge,
@@ -299,11 +301,31 @@ async def test_e15_a_redrive_that_was_not_sent_keeps_the_dead_letter(client: Que
     (buried,) = await dead.receive_batch(1)
     broker.faults.refuse(Operation.SEND, ConnectionFailed("down"))
 
-    with pytest.raises(ConnectionFailed):
+    with pytest.raises(DeadLetterError, match="'pulls' was not sent again: down") as caught:
         await dead.redrive(buried)
     sent = await dead.redrive(buried)
 
     assert sent.message_id == redriven(delivery.message).message_id
+    assert isinstance(caught.value.__cause__, ConnectionFailed)
+    assert caught.value.transient
+    assert caught.value.context == ErrorContext("pulls", delivery.message.message_id, None, "redrive")
+
+
+async def test_d38_a_redrive_that_only_sent_says_so(client: QueueClient, broker: MemoryBroker) -> None:
+    """A copy that is in the queue while the dead letter stays is told from one that never left."""
+    await client.send("pulls", Message(b"bad"))
+    (delivery,) = await client.receive_batch("pulls", 1)
+    await client.dead_letter(delivery, "broken")
+    dead = client.dead_letters("pulls")
+    (buried,) = await dead.receive_batch(1)
+    broker.faults.refuse(Operation.SETTLE, ConnectionFailed("down"))
+
+    with pytest.raises(DeadLetterError, match="was sent again but is still among the dead letters") as caught:
+        await dead.redrive(buried)
+
+    assert caught.value.was_sent
+    assert [message.message_id for message in broker.messages("pulls")] == [redriven(delivery.message).message_id]
+    assert (await client.counts("pulls")).dead_letters == 1
 
 
 @pytest.mark.parametrize("number", ["", "0", "-1", "x", "²"])
