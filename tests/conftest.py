@@ -1,6 +1,7 @@
 """What holds for every test: nothing of ours blocks the event loop; Hypothesis tries as much as there is time for."""
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -40,3 +41,13 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     for function in watched:
         function.deactivate()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what the tests have counted: messages, kills, steps, faults."""
+    counted: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            counted.update({name: value for name, value in report.user_properties if isinstance(value, int)})
+    if counted:
+        terminalreporter.write_line("crash tests: " + ", ".join(f"{count:,} {name}" for name, count in counted.items()))

@@ -2,69 +2,164 @@
 
 import asyncio
 import io
+import os
 import random
 import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from queue_runtime.journal import JournalReader
-from queue_runtime.journal.invariants import violations
+from queue_runtime.providers.errors import QueueError
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueKind, QueueSettings
 from queue_runtime.providers.memory.server import MemoryBrokerServer
-from queue_runtime.providers.message import QueueName
-from queue_runtime.tools.demo import generated, report_on
-from queue_runtime.tools.demo.child import QUEUE
+from queue_runtime.providers.message import Message
+from queue_runtime.tools.demo import generated
 from queue_runtime.tools.demo.show import run_demo
+from tests.crash.account import Account
+from tests.crash.load import OUT, QUEUE, plan
+from tests.crash.worker import DEATHS
 
-pytestmark = [pytest.mark.crash, pytest.mark.blocks_loop]  # other processes do the work, and journals are read here
+pytestmark = pytest.mark.blocks_loop  # other processes do the work, and journals are read here
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK_S = 1.5
+PATIENCE_S = 150.0
+MIN_DEATHS = 4  # the culprit dies three times alone, and once in company if it is not found there by a kill
+Note = Callable[[str, object], None]
 
 
-async def _killed_at_random(folder: Path, kills: int, seed: int) -> None:
-    chance = random.Random(seed)
-    queue = QueueName(QUEUE)
-    events = generated(500)
-    broker = MemoryBroker({queue: QueueSettings(kind=QueueKind.FIFO, lock_s=2.0, max_deliveries=1_000)})
+class Worker:
+    """One life of an engine, in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def says(self, line: bytes) -> bool:
+        """Wait until it says `line`; False if it dies before."""
+        assert self.process.stdout is not None
+        while said := await self.process.stdout.readline():
+            if said.strip() == line:
+                return True
+        return False
+
+    async def dies_within(self, seconds: float) -> bool:
+        """Wait for it to die by itself; a death that nobody planted fails the test."""
+        try:
+            async with asyncio.timeout(seconds):
+                code = await self.process.wait()
+        except TimeoutError:
+            return False
+        assert code in DEATHS, f"the engine ended by itself with exit code {code}; see engine.log"
+        return True
+
+
+@asynccontextmanager
+async def worker(address: str, folder: Path) -> AsyncGenerator[Worker]:
+    """Start an engine; however the block ends, it is gone afterwards."""
+    command = (sys.executable, "-m", "tests.crash.worker", address, str(folder))
+    with (folder / "engine.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, "PYTHONFAULTHANDLER": ""}
+        )
+    try:
+        yield Worker(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _send(broker: MemoryBroker, messages: list[Message]) -> None:
     provider = MemoryProvider(broker)
     await provider.open()
-    journal = folder / "journal"
-    runs = 0
+    for answer in await provider.send(QUEUE, messages):
+        assert not isinstance(answer, QueueError), answer
+
+
+async def _lives(folder: Path, kind: QueueKind, seed: int, kills: int) -> tuple[Account, MemoryBroker, int]:
+    """Kill an engine so often at random instants, then let one finish; returns also how often one died by itself."""
+    dice = random.Random(f"{kind}/{seed}")
+    planned, again = plan(dice)
+    rules = QueueSettings(kind=kind, lock_s=LOCK_S, session_lock_s=LOCK_S, max_deliveries=10_000)
+    broker = MemoryBroker({QUEUE: rules, OUT: QueueSettings(duplicate_window_s=3_600.0)})
+    part = -(-len(planned) // (kills + 1))
+    killed = deaths = 0
+    await _send(broker, [one.message for one in planned[:part]])
     async with MemoryBrokerServer(broker, 0) as server:
-        sent = 0
-        while True:
-            is_last = runs >= kills
-            until = len(events) if is_last else len(events) * (runs + 1) // (kills + 1)
-            await provider.send(queue, [event.message for event in events[sent:until]])
-            sent = until
-            command = (sys.executable, "-m", "queue_runtime.tools.demo.child", server.address, str(journal))
-            with (folder / "engine.log").open("ab") as log:
-                process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-            if is_last:
-                async with asyncio.timeout(120):
-                    while broker.counts(queue).active or broker.counts(queue).in_flight:  # noqa: ASYNC110 - as above
-                        await asyncio.sleep(0.05)
-                process.terminate()
-                assert await process.wait() == 0
-                break
-            await asyncio.sleep(chance.uniform(0.3, 1.2))
-            process.kill()
-            await process.wait()
-            runs += 1
-    report = report_on(events, journal, QUEUE, broker.counts(queue))
-    problems = [problem for problem in report.problems if "runs crashed" not in problem]
-    assert problems == []
-    with JournalReader(journal) as reader:
-        stored = [(entry.position, entry.event) for entry in reader.entries() if entry.event is not None]
-    assert violations(stored) == []
+        while killed < kills:
+            async with worker(server.address, folder) as engine:
+                # Some die while they recover, most in the middle of their work.
+                await engine.says(dice.choice([b"imported", b"started", b"started"]))
+                if await engine.dies_within(dice.uniform(0.0, 0.7)):
+                    deaths += 1
+                    continue
+            killed += 1
+            start = killed * part
+            await _send(broker, [one.message for one in planned[start : start + part]])
+        await _send(broker, [one.message for one in again])
+        while _has_work(broker):
+            async with worker(server.address, folder) as engine:
+                while _has_work(broker) and not await engine.dies_within(0.05):
+                    pass
+                if engine.process.returncode is not None:
+                    deaths += 1
+                    continue
+                engine.process.terminate()
+                assert await engine.process.wait() == 0, "it did not drain; see engine.log"
+    return Account(planned, folder), broker, deaths
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_engines_killed_at_random_lose_nothing_and_repeat_nothing_finished(tmp_path: Path, seed: int) -> None:
-    """Twelve kills at random instants: all accounted for, nothing finished run again, order kept, no rule broken."""
-    await _killed_at_random(tmp_path, kills=12, seed=seed)
+def _has_work(broker: MemoryBroker) -> bool:
+    counts = broker.counts(QUEUE)
+    return counts.active + counts.in_flight + counts.scheduled > 0
 
 
+class Survival:
+    """Runs lives, counts them for the summary, and says how to repeat what failed."""
+
+    def __init__(self, request: pytest.FixtureRequest, folder: Path, note: Note) -> None:
+        self._again = f"{sys.executable} -m pytest -m '' '{request.node.nodeid}'"
+        self._folder = folder
+        self._note = note
+
+    async def check(self, kind: QueueKind, seed: int, kills: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            account, broker, deaths = await _lives(self._folder, kind, seed, kills)
+        problems = list(account.problems(broker, is_ordered=kind is not QueueKind.STANDARD))
+        self._note("messages", len(account.completed) + len(account.dead))
+        self._note("kills", kills)
+        self._note("planted crashes", deaths)
+        assert problems == [], f"{problems[:10]}\nthe journal is in {self._folder}\nto repeat it: {self._again}"
+        assert deaths >= MIN_DEATHS
+
+
+@pytest.fixture
+def survival(request: pytest.FixtureRequest, tmp_path: Path, record_property: Note) -> Survival:
+    return Survival(request, tmp_path, record_property)
+
+
+kinds = pytest.mark.parametrize("kind", [QueueKind.FIFO, QueueKind.SESSIONS, QueueKind.STANDARD])
+
+
+@pytest.mark.timeout(PATIENCE_S + 30)
+@kinds
+async def test_killed_engines_lose_nothing_and_repeat_nothing_finished(survival: Survival, kind: QueueKind) -> None:
+    """Seven kills at random instants: all accounted for, nothing finished run again, order kept, the culprit caught."""
+    await survival.check(kind, seed=0, kills=7)
+
+
+@pytest.mark.crash
+@kinds
+@pytest.mark.parametrize("seed", range(1, 7))
+async def test_engines_killed_many_times_lose_nothing(survival: Survival, kind: QueueKind, seed: int) -> None:
+    """As above with twelve kills, over and over: more than two hundred in all."""
+    await survival.check(kind, seed, kills=12)
+
+
+@pytest.mark.crash
 async def test_a_thousand_events_survive_three_kills(tmp_path: Path) -> None:
     """The demo that users see, at its full size."""
     report = await run_demo(generated(1_000), tmp_path, Console(file=io.StringIO()), crash=True)
