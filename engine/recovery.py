@@ -15,6 +15,7 @@ from queue_runtime.engine.inputs import Restarted, SessionEnded
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.events import RunStarted
+from queue_runtime.journal.invariants import Audit
 from queue_runtime.journal.port import Journal
 from queue_runtime.journal.state import EngineState, MessageState
 
@@ -110,13 +111,26 @@ async def snapshot(core: Core) -> None:
 
 
 async def compare_with_fold(core: Core) -> None:
-    """The debug setting: the live state has to be what the journal says.
+    """The debug setting: the live state has to be what the journal says, and the journal has to break no rule.
+
+    Audited are the events since the newest snapshot, which is of the last stop in good order: so each is audited once.
 
     Raises:
-        AssertionError: it is not; a fault of this library.
+        AssertionError: it is not; a fault of this library. Names the first event that breaks a rule.
     """
     await core.journal.wait(core.state.position)
-    if await load(core.journal) != core.state:
+    state, audit = EngineState(), Audit()
+    async for position, item in core.journal.load():
+        if isinstance(item, EngineState):
+            state, audit = item, Audit(item)
+        else:
+            audit.see(position, item)
+            state.apply(item)
+    if audit.found:
+        first = audit.found[0]
+        msg = f"the journal breaks a rule at position {first.position}: {first.text} ({first.rule}); please report this"
+        raise AssertionError(msg)
+    if state != core.state:
         msg = f"the live state at position {core.state.position} is not the fold of the journal; please report this"
         raise AssertionError(msg)
 

@@ -75,7 +75,7 @@ class EngineSettings(BaseSettings):
     )
     session_idle_s: _Seconds = Field(default=5.0, description="Idle time after which a session is given back.")
     debug_fold: bool = Field(
-        default=False, description="Compare the live state with a fold of the journal at every stop."
+        default=False, description="Audit the journal, and compare the live state with a fold of it, at every stop."
     )
 
     @field_validator("queues", "plugins", mode="before")

@@ -1,5 +1,6 @@
 """What happened, and what it means: events, the fold, and the append-only journal that keeps them."""
 
+from queue_runtime.journal.audit import audit
 from queue_runtime.journal.errors import (
     EventRefused,
     JournalCorrupt,
@@ -9,6 +10,7 @@ from queue_runtime.journal.errors import (
     UnknownEvent,
 )
 from queue_runtime.journal.events import EVENT_TYPES, Event
+from queue_runtime.journal.invariants import Rule, Violation
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.memory import MemoryJournal
 from queue_runtime.journal.port import Journal
@@ -32,9 +34,12 @@ __all__ = [
     "JournalStatistics",
     "JournalUnavailable",
     "MemoryJournal",
+    "Rule",
     "SqliteJournal",
     "UnknownEvent",
     "Verdict",
+    "Violation",
+    "audit",
     "fold",
     "verify",
 ]

@@ -103,18 +103,31 @@ def show(
 
 
 @journal_app.command(name="verify")
-def verify_command(folder: Folder = _DEFAULT, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Recompute the hash chain, and name the first place that was altered."""
-    from queue_runtime.journal import verify  # noqa: PLC0415
+def verify_command(
+    folder: Folder = _DEFAULT,
+    chain_only: Annotated[bool, typer.Option("--chain-only", help="Do not audit the events.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Recompute the hash chain, audit the events, and name the first place that was altered or cannot be."""
+    from queue_runtime.journal import audit, verify  # noqa: PLC0415
 
     verdict = verify(folder)
+    # What was altered proves nothing beyond the place where it was: the audit ends there.
+    violation = None if chain_only else audit(folder, until=verdict.good_until)
+    is_good = verdict.is_good and violation is None
     if as_json:
-        _print(json.dumps({"is_good": verdict.is_good, **asdict(verdict)}))
-    elif verdict.is_good:
+        found = None if violation is None else asdict(violation)
+        _print(json.dumps({"is_good": is_good, **asdict(verdict), "violation": found}))
+        raise typer.Exit(0 if is_good else 1)
+    if verdict.is_good:
         _print(f"good: {verdict.what}")
     else:
         _print(f"ALTERED at position {verdict.altered_at}, good up to {verdict.good_until}: {verdict.what}")
-    raise typer.Exit(0 if verdict.is_good else 1)
+    if violation is not None:
+        _print(f"IMPOSSIBLE at position {violation.position}: {violation.text}. The rule: {violation.rule}")
+    elif not chain_only:
+        _print(f"good: no event up to {verdict.good_until} breaks a rule")
+    raise typer.Exit(0 if is_good else 1)
 
 
 def _lives(reader: JournalReader, message: str) -> list[list[Entry]]:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from queue_runtime.journal import JournalError
+from queue_runtime.journal import JournalError, Rule
+from queue_runtime.journal.events import AttemptStarted
 from queue_runtime.tools.cli import main
 from queue_runtime.tools.demo import generated
 from queue_runtime.tools.demo.show import run_demo
+from tests.journal.examples import life, write
 
 pytestmark = pytest.mark.blocks_loop  # the command line has no loop of its own to block
 
@@ -148,6 +150,26 @@ def test_verify_names_the_first_altered_place(call: Call, journal: Path, tmp_pat
     assert altered.returncode == 1
     assert "ALTERED at position" in altered.stdout
     assert json.loads(call("journal", "verify", str(copy), "--json").stdout)["altered_at"] > 1
+
+
+def test_verify_names_the_first_event_that_cannot_be(call: Call, tmp_path: Path) -> None:
+    """A journal with a perfect chain and an impossible event exits with 1, and says where and which rule it breaks."""
+    folder = tmp_path / "journal"
+    twice = (*life(1), AttemptStarted("pulls/1", 1, 2, "run", "route", alone=False))
+    asyncio.run(write(folder, life(0), twice, twice))
+
+    found = call("journal", "verify", str(folder))
+    for_programs = json.loads(call("journal", "verify", str(folder), "--json").stdout)
+    chain_only = call("journal", "verify", str(folder), "--chain-only")
+
+    assert found.returncode == 1
+    assert "IMPOSSIBLE at position 7" in found.stdout
+    assert "attempt 2 of message pulls/1 starts after its outcome" in found.stdout
+    assert for_programs["is_good"] is False
+    assert for_programs["altered_at"] is None
+    assert for_programs["violation"]["position"] == 7
+    assert for_programs["violation"]["rule"] == Rule.ONE_OUTCOME
+    assert (chain_only.returncode, chain_only.stdout) == (0, "good: every row up to 11 is what was written\n")
 
 
 @pytest.mark.parametrize(

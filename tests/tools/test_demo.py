@@ -145,7 +145,10 @@ async def test_an_attempt_after_a_completion_is_a_problem(tmp_path: Path) -> Non
 
     problems = report_on(events, tmp_path, "webhooks", replace(NOTHING_LEFT, dead_letters=0)).problems
 
-    assert problems == ["1 attempts started after their message was completed, such as webhooks/a"]
+    assert problems == [
+        "1 attempts started after their message was completed, such as webhooks/a",
+        "position 4 of the journal breaks a rule: attempt 2 of message webhooks/a starts after its outcome",
+    ]
 
 
 async def test_dead_letters_of_broker_and_journal_are_compared(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from queue_runtime.journal import verify
+from queue_runtime.journal import audit, verify
 from queue_runtime.providers.port import QueueCounts
 from queue_runtime.tools.demo.events import DemoEvent
 from queue_runtime.tools.demo.seen import Seen, order_violations, read
@@ -78,6 +78,9 @@ def report_on(
     verdict = verify(journal)
     if not verdict.is_good:
         problems.append(f"the journal does not verify: {verdict.what}")
+    violation = audit(journal)
+    if violation is not None:
+        problems.append(f"position {violation.position} of the journal breaks a rule: {violation.text}")
     return Report(
         sent=len(events),
         received=len(seen.copies),

@@ -1,0 +1,51 @@
+"""Whether what a journal says can be: the rules of `invariants.py`, held against the events on disk.
+
+`verify` proves that a journal is what was written; this proves that what was written kept the promises about order,
+attempts and settlement. The two are apart because a fault of ours writes impossible events with a perfect chain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queue_runtime.journal.errors import JournalError
+from queue_runtime.journal.invariants import Audit, Violation
+from queue_runtime.journal.reader import JournalReader
+from queue_runtime.journal.segments import Layout
+from queue_runtime.journal.snapshot import read_snapshot
+from queue_runtime.journal.state import EngineState
+
+__all__ = ["audit"]
+
+
+def audit(path: Path | str, until: int | None = None) -> Violation | None:
+    """Return the first event in the folder `path` that breaks a rule, up to position `until`; None if none does.
+
+    Where older segments are gone it begins with the snapshot that the oldest one left was begun with. Events of a newer
+    version are passed over. The engine may run meanwhile. Blocks on the disk; takes memory for what is live and for the
+    idempotency window, not for what is history.
+
+    Raises:
+        JournalError: there is no journal, or its oldest segment has lost its snapshot.
+        JournalCorrupt: names the first position that cannot be read.
+    """
+    with JournalReader(path) as reader:
+        begun = Audit(_before(Path(path)))
+        for entry in reader.entries(until=until):
+            if entry.event is not None:
+                begun.see(entry.position, entry.event)
+            if begun.found:
+                return begun.found[0]
+    return None
+
+
+def _before(folder: Path) -> EngineState | None:
+    oldest = Layout(folder).segments()[0]
+    number = int(oldest.name.partition(".")[0])
+    if number == 1:
+        return None
+    found = read_snapshot(oldest.with_name(f"{number:08d}.snapshot"))
+    if found is None:
+        msg = f"{oldest} has no snapshot that can be read, so nothing says what its events follow; use --chain-only"
+        raise JournalError(msg)
+    return found.state
