@@ -62,8 +62,8 @@ test-heavy: $(VENV)/.dev ## The suites that take minutes; stopped after 28 of th
 crash: $(VENV)/.dev ## Kill the engine at every step and compare what it recovers.
 	$(BIN)/python -m pytest -m crash --timeout=600 --session-timeout=1680 --hypothesis-profile=heavy
 
-bench: $(VENV)/.dev ## Measure the journal.
-	$(BIN)/python tests/bench/run.py
+bench: $(VENV)/.dev ## Measure everything; QUICK=1 in a minute, ONLY=main for the bars, OUT=FILE for JSON, WEBHOOKS=FILE.
+	QUICK='$(filter-out 0,$(QUICK))' FULL='$(filter-out 0,$(FULL))' ONLY='$(ONLY)' OUT='$(OUT)' WEBHOOKS='$(WEBHOOKS)' $(BIN)/python -m tests.bench.run
 
 # --- publish ---------------------------------------------------------------------------------------------------------
 

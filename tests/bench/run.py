@@ -1,216 +1,180 @@
-"""Measures the journal and the engine against the limit, side by side: `make bench`; WEBHOOKS=FILE takes real bodies.
+"""The benchmark: `make bench`. What it measures and how to read it: `docs/performance.md`.
 
-The limit: the same asyncio appenders, the same compressed bytes and a checksum, three awaited appends a message, into
-one framed file with an fdatasync a group. The journal: `Received`, `AttemptStarted`, `Completed`, each awaited, FULL.
-The engine: all of it on the in-memory broker, with a handler that does nothing, sessions off and on. Rounds alternate,
-because machines drift; what to quote is the median, and the ratio to the limit of the same round. A message's
-time is that of its three appends with all appenders at work; CPU is that of the whole process.
+Environment: `WEBHOOKS` recorded webhooks instead of generated bodies, `OUT` a file for the figures as JSON, `ONLY` a
+comma-separated choice of sections beside the main one, `QUICK=1` a bound of a minute, `FULL=1` longer rounds
+and histories of 10^7 events.
 """
 
-import asyncio
 import json
+import logging
 import os
-import platform
 import statistics
 import sys
-import tempfile
 import time
-import zlib
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import cast
 
-import zstandard
+from rich.console import Console
 
-from queue_runtime.engine import Context, Engine, EngineSettings
-from queue_runtime.journal import SqliteJournal
-from queue_runtime.journal.events import AttemptStarted, Completed, Received
-from queue_runtime.plugins import Router
-from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueSettings
-from queue_runtime.providers.message import Message, QueueName
-from queue_runtime.tools.demo import generated, recorded
+from tests.bench import plan as plans
+from tests.bench.bodies import WEBHOOKS, load_bodies
+from tests.bench.child import Order, ask
+from tests.bench.history import histories
+from tests.bench.latency import BUSY, BUSY_GUARDED, QUIET, at_half
+from tests.bench.machine import machine
+from tests.bench.plan import Plan
+from tests.bench.report import show_history, show_latency, show_slow_disk, show_speed, show_values
+from tests.bench.slow_disk import slow_disk
+from tests.bench.speed import ENGINE, JOURNAL, LIMIT, MAIN, consumers, grid, main_cell, traffic
+from tests.bench.stages import stages
 
-MESSAGES, APPENDERS, ROUNDS = 4_000, 100, 5
-POLL_S = 0.001
-QUEUE = QueueName("bench")
-
-
-class Figures(NamedTuple):
-    """What one round of one variant showed."""
-
-    rate: float  # messages a second
-    took_ms: list[float]  # what each message took, where that is measured
-    cpu_us: float  # of the whole process, a message
-
-
-Measure: TypeAlias = Callable[[list[bytes], Path], Awaitable[Figures]]
-
-
-class FramedFile:
-    """An append-only file; what is handed over while one fdatasync runs rides in the next."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        self._frames: list[bytes] = []
-        self._durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task: asyncio.Task[None] | None = None
-
-    async def append(self, data: bytes) -> None:
-        self._frames.append(len(data).to_bytes(4) + zlib.crc32(data).to_bytes(4) + data)
-        durable = self._durable
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._write())
-        await asyncio.shield(durable)
-
-    async def _write(self) -> None:
-        while self._frames:
-            frames, self._frames = self._frames, []
-            durable, self._durable = self._durable, asyncio.get_running_loop().create_future()
-            await asyncio.to_thread(self._sync, b"".join(frames))
-            durable.set_result(None)
-
-    def _sync(self, data: bytes) -> None:
-        os.write(self._file, data)
-        os.fdatasync(self._file)
+MILLION = 1_000_000
+_WIDTH = 120  # of a table, wherever it is printed
+METHOD = (
+    "One process, variants in turn, a new folder and event loop each; medians over the rounds; a ratio is the median "
+    "of the ratios within a round. FULL. The limit: the same appenders, three awaited appends a message of the bytes "
+    "that the journal's codec makes, bodies compressed as it does it, a CRC-32 a frame, one file, one fdatasync a "
+    "group. Engine: in-memory broker in the same process, a handler that does nothing, three messages held for each "
+    "handler. Added: from the provider's answer to receive to its answer to settle, Poisson arrivals at half the "
+    "engine's rate; the busy loop is a task that computes for 0.2 ms and yields; p95_added_busy_loop_ms is with "
+    "JournalSettings(yield_to_writer=True), the ..._default_ms without. Memory: tracemalloc, all messages in handlers "
+    "that wait, bodies not counted. Recovery: open the journal and start the engine, after a snapshot and a tail."
+)
 
 
-async def limit(bodies: list[bytes], folder: Path) -> Figures:
-    """Append to the framed file."""
-    file, compressor = FramedFile(folder / "frames"), zstandard.ZstdCompressor(level=1)
+class Benchmark:
+    """One run: measures section by section, prints each, and keeps the figures."""
 
-    async def message(number: int) -> None:
-        await file.append(compressor.compress(bodies[number % len(bodies)]))
-        await file.append(b"started")
-        await file.append(b"completed")
+    def __init__(self, plan: Plan, webhooks: str | None, only: frozenset[str], console: Console) -> None:
+        self._plan = plan
+        self._webhooks = webhooks
+        self._only = only
+        self._console = console
+        self._bodies = load_bodies(Path(webhooks) if webhooks else None)
+        self._real = self._bodies[WEBHOOKS]
+        self.figures: dict[str, object] = {}
 
-    return await _by_appenders(message)
+    def run(self) -> None:
+        """Measure everything that is asked for."""
+        described = machine()
+        show_values(self._console, "Machine", described)
+        self.figures |= {"machine": described, "method": METHOD, "seconds": {}}
+        sections: dict[str, Callable[[], None]] = {
+            "main": self._main,
+            "latency": self._latency,
+            "stages": self._stages,
+            "memory": self._memory,
+            "traffic": self._traffic,
+            "consumers": self._consumers,
+            "slow-disk": self._slow_disk,
+            "history": self._history,
+            "grid": self._grid,
+        }
+        if unknown := self._only - sections.keys():
+            sys.exit(f"ONLY names {', '.join(sorted(unknown))}; choose from {', '.join(sections)}")
+        for name, section in sections.items():
+            if name == "main" or not self._only or name in self._only:
+                began = time.perf_counter()
+                section()
+                cast("dict[str, float]", self.figures["seconds"])[name] = round(time.perf_counter() - began, 1)
+
+    def _main(self) -> None:
+        cell = main_cell(self._real, self._plan)
+        size = statistics.median(map(len, self._real))
+        show_speed(self._console, f"{MAIN} at a time, bodies of {size:,.0f} bytes in the median", cell)
+        for name, key in ((JOURNAL, "journal_over_limit"), (ENGINE, "engine_over_limit")):
+            share = cell[name].of_limit
+            self.figures[key] = share.median if share else None
+        self.figures |= {"engine_msgs_per_s": cell[ENGINE].msgs_per_s.median, "main": cell}
+
+    def _latency(self) -> None:
+        rate = cast("float", self.figures["engine_msgs_per_s"])
+        at_rate = at_half(self._real, rate, self._plan)
+        show_latency(self._console, at_rate)
+        self.figures |= {
+            "p95_added_ms": at_rate[QUIET].p95_ms.median,
+            "p95_added_busy_loop_ms": at_rate[BUSY_GUARDED].p95_ms.median,
+            "p95_added_busy_loop_default_ms": at_rate[BUSY].p95_ms.median,
+            "latency": at_rate,
+        }
+
+    def _stages(self) -> None:
+        figures = stages(self._real, self._plan.most)
+        show_values(self._console, "Microseconds of CPU a message", figures)
+        self.figures["stages_us"] = figures
+
+    def _memory(self) -> None:
+        held: dict[str, object] = {}
+        for name, running in (("all in handlers", self._plan.held), (f"{MAIN} in handlers", MAIN)):
+            for variant in ("traced", "resident"):
+                order = Order("held", self._webhooks, self._plan.held, running, variant=variant)
+                held[f"{name}, {variant}"] = ask(order)[f"{variant}_bytes"]
+        self.figures["memory_per_message_bytes"] = held["all in handlers, traced"]
+        peaks: dict[str, object] = {}
+        for variant in (LIMIT, JOURNAL, ENGINE):
+            answer = ask(Order("peak", self._webhooks, self._plan.most, MAIN, variant=variant))
+            peaks |= {f"{variant}, {name}": value for name, value in answer.items()}
+        show_values(self._console, f"Bytes a message beyond its body, {self._plan.held:,} held", held)
+        show_values(self._console, "Memory of a process, MiB", peaks)
+        self.figures |= {"memory_held_bytes": held, "memory_peak": peaks}
+
+    def _traffic(self) -> None:
+        figures = traffic(self._real, self._plan)
+        for at_a_time, row in figures.items():
+            show_speed(self._console, f"Sending and receiving, {at_a_time} at a time", row)
+        self.figures["traffic"] = figures
+
+    def _consumers(self) -> None:
+        figures = consumers(self._real, self._plan)
+        named = {f"{count} handlers at a time": row for count, row in figures.items()}
+        show_speed(self._console, "Handlers that wait 5 ms", named)
+        self.figures["consumers"] = figures
+
+    def _slow_disk(self) -> None:
+        figures = slow_disk(self._webhooks, self._plan)
+        show_slow_disk(self._console, figures)
+        self.figures["slow_disk"] = figures
+
+    def _history(self) -> None:
+        figures = histories(self._bodies["2 KB"], self._plan)
+        show_history(self._console, figures)
+        for one in figures:
+            if one.events == MILLION:
+                self.figures["recovery_1m_events_s"] = one.start_with_snapshot_s
+        self.figures["history"] = figures
+
+    def _grid(self) -> None:
+        figures = grid(self._bodies, self._plan)
+        for bodies, column in figures.items():
+            for at_a_time, row in column.items():
+                show_speed(self._console, f"{bodies}, {at_a_time} at a time", row)
+        self.figures["grid"] = figures
 
 
-async def journal_alone(bodies: list[bytes], folder: Path) -> Figures:
-    """Append to the journal."""
-    journal = await SqliteJournal.open(folder / "journal")
-
-    async def message(number: int) -> None:
-        key = f"bench/{number}"
-        for event in (
-            replace(_RECEIVED, key=key, provider_id=key, body=bodies[number % len(bodies)]),
-            AttemptStarted(key, 1, 1, "run", "route", alone=False),
-            Completed(key, 1, 1, None, ()),
-        ):
-            await journal.wait(journal.append((event,)))
-
-    try:
-        return await _by_appenders(message)
-    finally:
-        await journal.close()
-
-
-_RECEIVED = Received(
-    key="", at=1, queue=QUEUE, message_id="id", provider_id="", session_id=None, sequence=None, delivery_count=1,
-    enqueued_at=1, expires_at=None, correlation_id=None, content_type=None, attributes={}, locked_until=1,
-    suspect_until=0, body_digest=b"", receipt="receipt", body=b"",
-)  # fmt: skip
-
-
-async def _by_appenders(message: Callable[[int], Awaitable[None]]) -> Figures:
-    numbers, took_ms = iter(range(MESSAGES)), list[float]()
-
-    async def append() -> None:
-        for number in numbers:
-            began = time.perf_counter()
-            await message(number)
-            took_ms.append((time.perf_counter() - began) * 1e3)
-
-    began, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(append() for _ in range(APPENDERS)))
-    return _figures(began, cpu, took_ms)
-
-
-def _figures(began: float, cpu: float, took_ms: list[float]) -> Figures:
-    rate = MESSAGES / (time.perf_counter() - began)
-    return Figures(rate, took_ms, (time.process_time() - cpu) / MESSAGES * 1e6)
-
-
-async def engine(bodies: list[bytes], folder: Path, *, sessions: int) -> Figures:
-    """Take messages through the whole engine."""
-    router, done, seen = Router(), asyncio.Event(), 0
-
-    @router.on("*")
-    async def handle(event: bytes, ctx: Context) -> None:
-        nonlocal seen
-        del event, ctx
-        seen += 1
-        if seen == MESSAGES:
-            done.set()
-
-    provider = MemoryProvider(MemoryBroker({QUEUE: QueueSettings(max_deliveries=100)}))
-    await provider.open()
-    messages = [
-        Message(bodies[n % len(bodies)], message_id=str(n), session_id=f"s{n % sessions}" if sessions else None)
-        for n in range(MESSAGES)
-    ]
-    await provider.send(QUEUE, messages)
-    journal = await SqliteJournal.open(folder / "journal")
-    settings = EngineSettings(queues=(QUEUE,), concurrency=APPENDERS)
-    try:
-        async with Engine(settings, provider, journal, [router]) as running:
-            began, cpu = time.perf_counter(), time.process_time()
-            task = asyncio.create_task(running.run(handle_signals=False))
-            await done.wait()
-            while running.status().in_flight:  # noqa: ASYNC110 - the last settlements
-                await asyncio.sleep(POLL_S)
-            figures = _figures(began, cpu, [])
-            await running.drain()
-            await task
-    finally:
-        await journal.close()
-    return figures
+def plain(value: object) -> object:
+    """Return what JSON can hold, for dataclasses and mappings with numbers for keys."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in cast("dict[object, object]", value).items()}
+    if isinstance(value, list):
+        return [plain(one) for one in cast("list[object]", value)]
+    return value
 
 
 def main() -> None:
-    """Run every variant in turn, several times, and print medians."""
-    webhooks = os.environ.get("WEBHOOKS")
-    events = recorded(Path(webhooks)) if webhooks else generated(300)
-    bodies = [event.message.body for event in events]
-    variants: dict[str, Measure] = {
-        "limit": limit,
-        "journal": journal_alone,
-        "engine": lambda bodies, folder: engine(bodies, folder, sessions=0),
-        "engine, 50 sessions": lambda bodies, folder: engine(bodies, folder, sessions=50),
-    }
-    rounds: dict[str, list[Figures]] = {name: [] for name in variants}
-    for _ in range(ROUNDS):
-        for name, variant in variants.items():
-            with tempfile.TemporaryDirectory() as folder:
-                rounds[name].append(asyncio.run(_measured(variant, bodies, Path(folder))))
-    size = statistics.median(map(len, bodies))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; FULL; {ROUNDS} rounds of")
-    print(f"{MESSAGES} messages, {APPENDERS} at a time, median body {size:.0f} bytes\n")
-    for name, measured in rounds.items():
-        print(_line(name, measured, rounds["limit"]))
-    if out := os.environ.get("OUT"):
-        rates = {name: [figures.rate for figures in measured] for name, measured in rounds.items()}
-        Path(out).write_text(json.dumps(rates), encoding="utf-8")
-
-
-def _line(name: str, measured: list[Figures], limits: list[Figures]) -> str:
-    rates = [figures.rate for figures in measured]
-    ratio = statistics.median(figures.rate / top.rate for figures, top in zip(measured, limits, strict=True))
-    cpu_us = statistics.median(figures.cpu_us for figures in measured)
-    spread = f"({min(rates):,.0f} to {max(rates):,.0f})"
-    line = (
-        f"{name:<20}{statistics.median(rates):>8,.0f} msg/s {spread:<20}{ratio:5.2f} of the limit {cpu_us:5.0f} us CPU"
-    )
-    if took_ms := [took for figures in measured for took in figures.took_ms]:
-        cuts = statistics.quantiles(took_ms, n=20)
-        line += f"   p50 {cuts[9]:.1f} p95 {cuts[18]:.1f} ms"
-    return line
-
-
-async def _measured(variant: Measure, bodies: list[bytes], folder: Path) -> Figures:
-    return await variant(bodies, folder)
+    """Run as the environment says."""
+    asked = os.environ.get
+    plan = plans.QUICK if asked("QUICK") else plans.FULL if asked("FULL") else plans.DEFAULT
+    only = frozenset(name for name in asked("ONLY", "").split(",") if name)
+    benchmark = Benchmark(plan, asked("WEBHOOKS"), only, Console(width=_WIDTH))
+    logging.getLogger("queue_runtime").setLevel(logging.ERROR)  # engines are killed on purpose
+    benchmark.run()
+    if out := asked("OUT"):
+        Path(out).write_text(json.dumps(plain(benchmark.figures), indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,37 @@
+"""Rounds in turn: every variant once, then every variant again, because machines drift."""
+
+import asyncio
+import gc
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from tests.bench.figures import Round
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+Measure: TypeAlias = Callable[[Path], Coroutine[object, object, T]]
+"""One round of a variant, in a folder of its own."""
+
+
+def once(measure: Measure[T]) -> T:
+    """Run one round in a new event loop and an empty folder, beside no garbage of the round before."""
+    gc.collect()
+    gc.freeze()  # what was prepared is not this round's to look through
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_run(measure, Path(folder)))
+
+
+async def _run(measure: Measure[T], folder: Path) -> T:
+    return await measure(folder)
+
+
+def alternating(variants: Mapping[K, Measure[Round]], rounds: int) -> dict[K, list[Round]]:
+    """Run every variant in turn, `rounds` times over."""
+    results: dict[K, list[Round]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, measure in variants.items():
+            results[name].append(once(measure))
+    return results

@@ -1,0 +1,47 @@
+"""The benchmark runs and writes what it says it writes; no figure is held to anything."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KEYS = {
+    "journal_over_limit",
+    "engine_over_limit",
+    "engine_msgs_per_s",
+    "p95_added_ms",
+    "p95_added_busy_loop_ms",
+    "memory_per_message_bytes",
+    "machine",
+    "method",
+    "latency",
+    "traffic",
+    "consumers",
+    "slow_disk",
+    "history",
+    "grid",
+}
+
+
+@pytest.mark.heavy
+def test_a_quick_run_measures_every_section(tmp_path: Path) -> None:
+    """`QUICK=1` runs all of the benchmark on small numbers and writes every key but that of a million events."""
+    out = tmp_path / "figures.json"
+
+    subprocess.run(
+        [sys.executable, "-m", "tests.bench.run"],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "QUICK": "1", "OUT": str(out), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        timeout=300,
+    )
+    figures = json.loads(out.read_text(encoding="utf-8"))
+
+    assert figures.keys() >= KEYS
+    assert figures["latency"]["quiet loop"]["unsettled"] == 0
+    assert set(figures["grid"]) == {"200 B", "2 KB", "webhooks"}
