@@ -1,4 +1,4 @@
-"""The messages to measure with: bodies, the events of their lives, and the bytes that the journal's codec makes of them.
+"""The messages to measure with: bodies, the events of their lives, and the bytes that the codec makes of them.
 
 All of it is made before the clock starts, for the limit, the journal and the engine alike.
 """
