@@ -32,7 +32,7 @@ from queue_runtime.providers.port import (
 from queue_runtime.providers.redrive import redriven
 from queue_runtime.providers.registry import provider_from_settings
 from queue_runtime.providers.settings import ProviderSettings
-from queue_runtime.providers.settling import SettledReceipts, Settling
+from queue_runtime.providers.settling import KnownReceipts, Settling
 
 __all__ = ["DeadLetterClient", "QueueClient", "SessionClient"]
 
@@ -58,7 +58,7 @@ class QueueClient(Settling):
     """
 
     def __init__(self, provider: Provider, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        super().__init__(provider, SettledReceipts())
+        super().__init__(provider, KnownReceipts())
         self._timeout_s = timeout_s
         self._capabilities: dict[QueueName, Capabilities] = {}
 
@@ -152,7 +152,7 @@ class QueueClient(Settling):
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         wanted = None if session_id is None else SessionId(session_id)
         held = await self._provider.accept_session(name, wanted, wait_s)
-        return None if held is None else SessionClient(self._provider, self._settled, name, held, self._timeout_s)
+        return None if held is None else SessionClient(self._provider, self._known, name, held, self._timeout_s)
 
     async def peek(self, queue: str, max_messages: int = 1, *, after_sequence: int = 0) -> list[Delivery]:
         """Look at messages without taking them.
@@ -164,7 +164,7 @@ class QueueClient(Settling):
 
     def dead_letters(self, queue: str) -> DeadLetterClient:
         """Return the client of a queue's dead letters."""
-        return DeadLetterClient(self._provider, self._settled, QueueName(queue), self._timeout_s)
+        return DeadLetterClient(self._provider, self._known, QueueName(queue), self._timeout_s)
 
     async def counts(self, queue: str) -> QueueCounts:
         """Count a queue's messages by state.
@@ -192,9 +192,9 @@ class SessionClient(Settling):
     """
 
     def __init__(
-        self, provider: Provider, settled: SettledReceipts, queue: QueueName, held: HeldSession, timeout_s: float
+        self, provider: Provider, known: KnownReceipts, queue: QueueName, held: HeldSession, timeout_s: float
     ) -> None:
-        super().__init__(provider, settled)
+        super().__init__(provider, known)
         self._queue = queue
         self._held = held
         self._timeout_s = timeout_s
@@ -261,8 +261,8 @@ class SessionClient(Settling):
 class DeadLetterClient(Settling):
     """The dead letters of one queue: look at them, complete them to be rid of them, or send them again."""
 
-    def __init__(self, provider: Provider, settled: SettledReceipts, queue: QueueName, timeout_s: float) -> None:
-        super().__init__(provider, settled)
+    def __init__(self, provider: Provider, known: KnownReceipts, queue: QueueName, timeout_s: float) -> None:
+        super().__init__(provider, known)
         self._source = Address(queue, dead_letters=True)
         self._timeout_s = timeout_s
 

@@ -80,6 +80,7 @@ class Capabilities:
     deduplicates: bool  # a second send under one deduplication id is dropped within the broker's window
     scheduled_send: bool
     max_delay_s: float | None  # the longest scheduled send that the broker holds itself
+    cancel_scheduled: bool  # a scheduled send can be called off until it is due
     abandon_delay: bool  # `Settlement.delay_s` is honoured
     uncounted_release: bool  # giving back a delivery does not raise its delivery count
     native_dead_letter: bool
@@ -87,6 +88,7 @@ class Capabilities:
     peek: bool
     defer: bool
     session_state: bool
+    late_complete: bool  # a receipt whose lock ended still completes its message until another delivery (SQS standard)
     receipts_survive_restart: bool  # another process may settle and renew with a journaled receipt
     max_batch: int
     max_message_bytes: int
@@ -122,6 +124,7 @@ class HeldSession(Protocol):
 
         Raises:
             SessionLockLost: the lock is gone.
+            UnsupportedOperation: where `Capabilities.session_state` is False.
         """
         ...
 
@@ -130,6 +133,7 @@ class HeldSession(Protocol):
 
         Raises:
             SessionLockLost: the lock is gone.
+            UnsupportedOperation: where `Capabilities.session_state` is False.
         """
         ...
 
@@ -169,11 +173,22 @@ class Provider(Protocol):
     async def send(
         self, queue: QueueName, messages: Sequence[Message], *, at: Timestamp | None = None
     ) -> list[Sent | QueueError]:
-        """Hand messages to the broker; `at` holds them back until then. An empty batch makes no call."""
+        """Hand messages to the broker; `at` holds them back until then. An empty batch makes no call.
+
+        Errors in the answer: MessageTooLarge, RequiredField, QueueFull, UnsupportedOperation for an `at` that
+        `Capabilities.scheduled_send` denies, or a transient error after which the message may be there or not.
+
+        Raises:
+            QueueNotFound: there is no such queue.
+        """
         ...
 
     async def cancel_scheduled(self, queue: QueueName, provider_ids: Sequence[str]) -> list[QueueError | None]:
-        """Call off scheduled messages that are not due yet."""
+        """Call off scheduled messages that are not due yet.
+
+        Errors in the answer: MessageNotFound for what is due or unknown, UnsupportedOperation where
+        `Capabilities.cancel_scheduled` is False.
+        """
         ...
 
     async def receive(self, source: Address, max_messages: int, wait_s: float) -> list[Delivery]:
@@ -200,8 +215,9 @@ class Provider(Protocol):
         """Extend the locks of deliveries by the queue's lock duration from now; answers the new ends.
 
         `for_s` asks for another duration, in seconds: kept where `Capabilities.variable_lock` is True, else ignored.
-        A receipt whose lock has ended answers InvalidReceipt (a broker that renews expired ones, as standard SQS does,
-        is not to be believed: the adapter refuses before it calls).
+        A receipt whose lock has ended answers InvalidReceipt. A broker that renews expired ones, as standard SQS does,
+        is not to be believed: the adapter refuses before it calls. So `Receipt.expires_at` must be the latest end that
+        the caller knows: who renewed before brings the end that was answered.
         """
         ...
 

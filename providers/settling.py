@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import ErrorContext, InvalidReceipt, QueueError
-from queue_runtime.providers.message import Delivery
+from queue_runtime.providers.message import Delivery, Receipt
 from queue_runtime.providers.port import Address, Provider, SettleKind, Settlement
 
-__all__ = ["SettledReceipts", "Settling"]
+__all__ = ["KnownReceipts", "Settling"]
 
-REMEMBERED = 10_000  # receipts; one that is older than so many settlements is left to the broker to refuse
+REMEMBERED = 10_000  # receipts; what is older than so many is left to the broker to refuse
 
 
-class SettledReceipts:
-    """Which receipts were settled lately: the port forgives a repetition, and an application should hear of it."""
+class KnownReceipts:
+    """Which receipts were settled lately, and until when others were renewed.
+
+    The port forgives a repeated settlement, and an application should hear of it. The port asks for the latest end of a
+    lock, and an application has the delivery as it came.
+    """
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._renewed: OrderedDict[str, Receipt] = OrderedDict()
+
+    def latest(self, receipt: Receipt) -> Receipt:
+        """Return the receipt with the latest end of its lock."""
+        return self._renewed.get(receipt.handle, receipt)
+
+    def note_renewal(self, receipt: Receipt, end: Timestamp) -> None:
+        """Note the new end of a lock."""
+        self._renewed[receipt.handle] = replace(receipt, expires_at=end)
+        self._renewed.move_to_end(receipt.handle)
+        if len(self._renewed) > REMEMBERED:
+            self._renewed.popitem(last=False)
 
     def claim(self, delivery: Delivery, operation: str) -> None:
         """Note that this receipt is being settled.
@@ -48,9 +65,9 @@ class Settling:
     was its session's lock, and a transient error if the broker did not answer: the same call may then be repeated.
     """
 
-    def __init__(self, provider: Provider, settled: SettledReceipts) -> None:
+    def __init__(self, provider: Provider, known: KnownReceipts) -> None:
         self._provider = provider
-        self._settled = settled
+        self._known = known
 
     async def complete(self, delivery: Delivery) -> None:
         """Remove the message for good."""
@@ -76,9 +93,10 @@ class Settling:
     async def renew(self, delivery: Delivery) -> Timestamp:
         """Extend the lock by the queue's lock duration from now; return its new end."""
         self._check_held()
-        (answer,) = await self._provider.renew(_source_of(delivery), [delivery.receipt])
+        (answer,) = await self._provider.renew(_source_of(delivery), [self._known.latest(delivery.receipt)])
         if isinstance(answer, QueueError):
             raise answer
+        self._known.note_renewal(delivery.receipt, answer)
         return answer
 
     def _check_held(self) -> None:
@@ -86,7 +104,7 @@ class Settling:
 
     async def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
         self._check_held()
-        self._settled.claim(delivery, settlement.kind)
+        self._known.claim(delivery, settlement.kind)
         refused: QueueError | None = None
         is_answered = False
         try:
@@ -94,7 +112,7 @@ class Settling:
             is_answered = refused is None
         finally:
             if not is_answered:
-                self._settled.disclaim(delivery)
+                self._known.disclaim(delivery)
         if refused is not None:
             raise refused
 

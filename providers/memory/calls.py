@@ -14,7 +14,7 @@ from queue_runtime.providers.errors import (
 )
 from queue_runtime.providers.memory.broker import MemoryBroker
 from queue_runtime.providers.memory.faults import FaultKind, Operation
-from queue_runtime.providers.memory.queue import PROVIDER, BrokerQueue, delivery_of
+from queue_runtime.providers.memory.queue import PROVIDER, BrokerQueue, delivery_of, stale
 from queue_runtime.providers.memory.sessions import Session
 from queue_runtime.providers.memory.stored import Place, later
 from queue_runtime.providers.message import Delivery, Message, QueueName, Receipt, SessionId
@@ -116,10 +116,19 @@ class Calls:
             ]
 
     def renew(self, source: Address, receipts: Sequence[Receipt], for_s: float | None) -> list[Timestamp | QueueError]:
-        """Extend locks, each on its own; in a session each extends the session's."""
+        """Extend locks, each on its own; in a session each extends the session's.
+
+        Where the broker would renew what has ended, the receipt's own end decides: see `Provider.renew`.
+        """
         refusal = self.broker.faults.next_refusal
         with self.broker.at(source) as (queue, now):
-            return [refusal(Operation.RENEW, source.queue) or queue.renew(receipt, now, for_s) for receipt in receipts]
+            believes = queue.settings.late_receipts
+            return [
+                refusal(Operation.RENEW, source.queue)
+                or (stale(queue, receipt, Operation.RENEW) if believes and receipt.is_expired(now) else None)
+                or queue.renew(receipt, now, for_s)
+                for receipt in receipts
+            ]
 
     def peek(self, source: Address, max_messages: int, after_sequence: int) -> list[Delivery]:
         """Look at what is not scheduled, locked or not, in the queue's order."""

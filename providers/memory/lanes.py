@@ -112,7 +112,9 @@ class FifoLanes:
     So messages that are released from the tail to the head come back in order, and a released head is delivered again
     while later ones are still in flight. One receive may take several messages of a session.
 
-    Source: recordings of SQS FIFO (see docs/guarantees).
+    Source: recordings against SQS, published in LocalStack's snapshot tests: for the released head
+    test_fifo_message_group_visibility_after_terminate_visibility_timeout; that an extended message blocks what is
+    behind it, and not what is before it, was recorded on 2025-11-19.
     """
 
     def __init__(self) -> None:

@@ -27,11 +27,13 @@ class QueueSettings:
     `max_deliveries`: a message that was delivered so often is dead-lettered instead of delivered again; None for never.
     `default_ttl_s`: for messages that bring none; None for no end. `dead_letter_expired`: whether a message whose time
     to live ends is dead-lettered or dropped. `duplicate_window_s`: how long after a first send a second one under the
-    same deduplication id is dropped; None for never; a FIFO queue always has one. `max_messages`: what the queue holds
-    before it refuses sends, whatever state the messages are in; its dead letters have the same bound.
+    same deduplication id is dropped; None for never; a FIFO queue always has one. `duplicates_per_session`: whether an
+    id is one of its session alone, or of the whole queue. `late_receipts`: whether a receipt outlives its lock, until
+    the message is delivered again, as on standard SQS. `max_messages`: what the queue holds before it refuses sends,
+    whatever state the messages are in; its dead letters have the same bound.
 
     Raises:
-        ConfigurationError: a number makes no sense.
+        ConfigurationError: a number makes no sense, or a knob is not for this kind of queue.
     """
 
     kind: QueueKind = QueueKind.STANDARD
@@ -41,6 +43,8 @@ class QueueSettings:
     default_ttl_s: float | None = None
     dead_letter_expired: bool = True
     duplicate_window_s: float | None = None
+    duplicates_per_session: bool = False
+    late_receipts: bool = False
     max_message_bytes: int = 10 * 1024 * 1024
     max_messages: int = 100_000
 
@@ -59,6 +63,9 @@ class QueueSettings:
             if value is not None and value <= 0:
                 msg = f"queue setting {name}={value:g} must be above zero"
                 raise ConfigurationError(msg)
+        if self.late_receipts and self.kind is not QueueKind.STANDARD:
+            msg = f"queue setting late_receipts=True is for standard queues: a {self.kind} queue has no late receipts"
+            raise ConfigurationError(msg)
 
     @property
     def window_s(self) -> float | None:
