@@ -9,7 +9,7 @@ from itertools import chain
 
 import pytest
 
-from queue_runtime.providers.conformance_harness import A, Desk, message
+from queue_runtime.providers.conformance_harness import LINK, A, CutsTheLink, Desk, message, needs
 from queue_runtime.providers.errors import MessageTooLarge, ProviderClosed, QueueError, QueueNotFound
 from queue_runtime.providers.message import Message, QueueName
 from queue_runtime.providers.port import Address, Sent
@@ -146,6 +146,27 @@ class DeliveryPromises:
         await desk.provider.close()
         with pytest.raises(ProviderClosed):
             await desk.provider.send(desk.queue, [message()])
+
+    @needs(LINK)
+    async def test_K10_K12_L11_a_broker_that_is_away_is_a_transient_error_and_loses_nothing(self, desk: Desk) -> None:
+        """While it is away every call ends with an error that may pass; then the same provider works, messages kept."""
+        assert isinstance(desk.harness, CutsTheLink)
+        await desk.send(message(b"kept"))
+        waiting = asyncio.ensure_future(desk.provider.receive(desk.dead_letters, 1, 20))
+        await desk.harness.pass_time(0.1)
+        await desk.harness.cut()
+
+        calls = (
+            waiting,
+            desk.provider.receive(desk.dead_letters, 1, 0),
+            desk.provider.send(desk.queue, [message(b"unknown")]),
+        )
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            refused = answer[0] if isinstance(answer, list) else answer
+            assert isinstance(refused, QueueError)
+            assert refused.transient
+        await desk.harness.mend()
+        assert (await desk.one()).message.body == b"kept"
 
     async def test_L18_many_tasks_share_one_provider(self, desk: Desk) -> None:
         """Concurrent sends and receives on one provider deliver every message exactly once while locks last."""

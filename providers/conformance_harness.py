@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import wraps
+from typing import Protocol, TypeVar, runtime_checkable
 
+import pytest
+
+from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import QueueError, SessionLockLost
 from queue_runtime.providers.message import Delivery, Message, QueueName, Receipt, SessionId
 from queue_runtime.providers.port import (
@@ -20,7 +24,10 @@ from queue_runtime.providers.port import (
     Settlement,
 )
 
-__all__ = ["Desk", "Harness", "QueueRules"]
+__all__ = ["LINK", "CutsTheLink", "Desk", "Harness", "QueueRules", "features", "needs"]
+
+SuiteT = TypeVar("SuiteT")
+LINK = "a harness that cuts the link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,19 @@ class Harness(Protocol):
 
     async def pass_time(self, seconds: float) -> None:
         """Return when the broker's clock has moved by `seconds`: at once where the clock is the test's."""
+        ...
+
+
+@runtime_checkable
+class CutsTheLink(Protocol):
+    """What a harness is as well, if it can take the broker away from its providers and bring it back."""
+
+    async def cut(self) -> None:
+        """Make the broker unreachable; it keeps what it has, and its clock goes on."""
+        ...
+
+    async def mend(self) -> None:
+        """Make the broker reachable again, under the same address."""
         ...
 
 
@@ -116,7 +136,7 @@ class Desk:
         """Receive dead letters."""
         return await self.provider.receive(self.dead_letters, max_messages, self.harness.patience_s)
 
-    async def renew(self, *receipts: Receipt) -> Sequence[object]:
+    async def renew(self, *receipts: Receipt) -> Sequence[Timestamp | QueueError]:
         """Renew locks."""
         return await self.provider.renew(self.source, receipts)
 
@@ -137,3 +157,30 @@ def message(body: bytes = b"body", message_id: str | None = None, session_id: st
 def complete(delivery: Delivery) -> Settlement:
     """Make the settlement that completes a delivery."""
     return Settlement(SettleKind.COMPLETE, delivery.receipt)
+
+
+def features(desk: Desk) -> dict[str, object]:
+    """Say what the queue declares, and what its harness can do: what a test may need."""
+    declared = {name: getattr(desk.capabilities, name) for name in Capabilities.__dataclass_fields__}
+    return {**declared, LINK: isinstance(desk.harness, CutsTheLink)}
+
+
+def needs(
+    *any_of: str,
+) -> Callable[[Callable[[SuiteT, Desk], Awaitable[None]]], Callable[[SuiteT, Desk], Coroutine[None, None, None]]]:
+    """Skip a test, with the reason, where none of these features is declared. `features` names them."""
+
+    def with_need(
+        test: Callable[[SuiteT, Desk], Awaitable[None]],
+    ) -> Callable[[SuiteT, Desk], Coroutine[None, None, None]]:
+        @wraps(test)
+        async def where_it_can_be_seen(suite: SuiteT, desk: Desk) -> None:
+            there = features(desk)
+            if not any(there[feature] for feature in any_of):
+                pytest.skip(f"this queue has not: {' or '.join(any_of)}")
+            await test(suite, desk)
+
+        vars(where_it_can_be_seen)["needs"] = any_of
+        return where_it_can_be_seen
+
+    return with_need

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from queue_runtime.providers.clock import Timestamp
-from queue_runtime.providers.conformance_harness import A, Desk, QueueRules, message
+from queue_runtime.providers.conformance_harness import A, Desk, QueueRules, message, needs
 from queue_runtime.providers.errors import InvalidReceipt, MessageNotFound, QueueError, UnsupportedOperation
 from queue_runtime.providers.message import Message
 from queue_runtime.providers.port import CountsMessages, Sent, SettleKind, Settlement
@@ -56,6 +56,7 @@ class KeepingPromises:
         assert await desk.provider.settle(desk.dead_letters, [complete]) == [None]
         assert await desk.provider.receive(desk.dead_letters, 1, 0) == []
 
+    @needs("max_deliveries")
     async def test_K13_L14_a_message_delivered_too_often_is_dead_lettered(self, desk: Desk) -> None:
         """A queue that allows three deliveries makes exactly three, and then buries the message with a reason."""
         queue = await desk.harness.make_queue(QueueRules(max_deliveries=3))
@@ -80,14 +81,13 @@ class KeepingPromises:
         assert buried.dead_letter is not None
         assert buried.dead_letter.reason
 
-    async def test_A24_a_message_past_its_time_to_live_is_dead_lettered(self, desk: Desk) -> None:
-        """It is not delivered any more, not even to a receive that waited for it."""
+    async def test_A24_a_message_past_its_time_to_live_is_not_delivered(self, desk: Desk) -> None:
+        """It is dead-lettered, or dropped where that is declared; not even a receive that waited for it has it."""
         await desk.send(Message(b"late", session_id=A, time_to_live=timedelta(seconds=3)), message(b"other"))
         await desk.harness.pass_time(3.1)
 
         assert (await desk.one()).message.body == b"other"
-        (buried,) = await desk.buried()
-        assert buried.message.body == b"late"
+        assert [d.message.body for d in await desk.buried()] == ([] if desk.capabilities.drops_expired else [b"late"])
 
     async def test_a_time_to_live_that_ends_during_a_lock_waits_for_the_lock(self, desk: Desk) -> None:
         """Who holds a message may complete it after its time to live; given back, it is not delivered again."""
@@ -100,12 +100,22 @@ class KeepingPromises:
         await desk.complete(done)
         await desk.abandon(given_back)
         await desk.nothing()
-        assert [d.message.body for d in await desk.buried()] == [b"given back"]
+        buried = [d.message.body for d in await desk.buried()]
+        assert buried == ([] if desk.capabilities.drops_expired else [b"given back"])
 
+    async def test_L38_sending_for_later_is_refused_where_it_is_not_offered(self, desk: Desk) -> None:
+        """A queue that declares no scheduled sends takes none, item by item; elsewhere it takes them."""
+        (answer,) = await desk.provider.send(desk.queue, [message()], at=Timestamp(await self._now(desk) + 60_000_000))
+
+        if desk.capabilities.scheduled_send:
+            assert isinstance(answer, Sent)
+        else:
+            assert isinstance(answer, UnsupportedOperation)
+        await desk.nothing()
+
+    @needs("scheduled_send")
     async def test_B23_a_scheduled_message_is_not_early(self, desk: Desk) -> None:
         """It appears when it is due, and not before."""
-        if not desk.capabilities.scheduled_send:
-            pytest.skip("this queue does not schedule")
         await self._schedule(desk, 5, b"due")
         await desk.harness.pass_time(4.5)
         await desk.nothing()
@@ -113,28 +123,41 @@ class KeepingPromises:
         await desk.harness.pass_time(0.6)
         assert (await desk.one()).message.body == b"due"
 
+    async def test_L38_calling_off_is_refused_where_it_is_not_offered(self, desk: Desk) -> None:
+        """A queue that declares that it cannot call off a scheduled send says so, and elsewhere that there is none."""
+        (answer,) = await desk.provider.cancel_scheduled(desk.queue, ["unknown"])
+
+        if desk.capabilities.cancel_scheduled:
+            assert isinstance(answer, MessageNotFound)
+        else:
+            assert isinstance(answer, UnsupportedOperation)
+
+    @needs("cancel_scheduled")
     async def test_a_scheduled_message_can_be_called_off_until_it_is_due(self, desk: Desk) -> None:
-        """Cancelled it never appears; cancelling what is due already, or unknown, says so."""
-        if not desk.capabilities.scheduled_send:
-            pytest.skip("this queue does not schedule")
+        """Cancelled it never appears; cancelling what is due already says so."""
         first = await self._schedule(desk, 5, b"called off")
         second = await self._schedule(desk, 5, b"due")
+        assert first is not None
+        assert second is not None
         assert await desk.provider.cancel_scheduled(desk.queue, [first]) == [None]
         await desk.harness.pass_time(6)
 
         assert (await desk.one()).message.body == b"due"
         await desk.nothing()
-        for answer in await desk.provider.cancel_scheduled(desk.queue, [first, second, "unknown"]):
+        for answer in await desk.provider.cancel_scheduled(desk.queue, [first, second]):
             assert isinstance(answer, MessageNotFound)
 
-    async def _schedule(self, desk: Desk, after_s: float, body: bytes) -> str:
-        await desk.send(message(b"now"))  # the broker's own present: its clock may not be this host's
-        (present,) = await desk.several(1)
+    async def _now(self, desk: Desk) -> Timestamp:
+        """Ask what time it is at the broker: its clock may not be this host's."""
+        await desk.send(message(b"now"))
+        present = await desk.one()
         await desk.complete(present)
-        at = Timestamp(present.delivered_at + round(after_s * 1_000_000))
+        return present.delivered_at
+
+    async def _schedule(self, desk: Desk, after_s: float, body: bytes) -> str | None:
+        at = Timestamp(await self._now(desk) + round(after_s * 1_000_000))
         (sent,) = await desk.provider.send(desk.queue, [message(body)], at=at)
         assert isinstance(sent, Sent)
-        assert sent.provider_id is not None
         return sent.provider_id
 
     async def test_B32_peeking_changes_nothing(self, desk: Desk) -> None:

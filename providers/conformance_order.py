@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from queue_runtime.providers.conformance_harness import A, B, Desk, message
+from queue_runtime.providers.conformance_harness import A, B, Desk, message, needs
 from queue_runtime.providers.errors import InvalidReceipt, RequiredField, SessionLockLost
 from queue_runtime.providers.message import Delivery, Message
 from queue_runtime.providers.port import SettleKind
@@ -17,10 +15,9 @@ __all__ = ["OrderPromises"]
 class OrderPromises:
     """Order, as far as it is declared; and no more blocking than is declared."""
 
+    @needs("ordered")
     async def test_L07_messages_of_a_session_arrive_in_the_order_sent(self, desk: Desk) -> None:
         """Without faults, one message after the other comes in order, each later than the one before."""
-        if not desk.capabilities.ordered:
-            pytest.skip("this queue promises no order")
         bodies = [str(number).encode() for number in range(20)]
         await desk.send(*(message(body) for body in bodies))
 
@@ -46,19 +43,18 @@ class OrderPromises:
             await desk.complete(first)
         assert (await desk.one()).message.body == b"2"
 
+    @needs("ordered_groups")
     async def test_L07_L08_other_sessions_are_not_blocked(self, desk: Desk) -> None:
         """A message in flight holds back its own session alone."""
-        _needs_groups(desk)
         await desk.send(message(b"a1"), message(b"a2"), message(b"b1", session_id=B))
 
         first, other = await desk.one(), await desk.one()
 
         assert (first.message.body, other.message.body) == (b"a1", b"b1")
 
+    @needs("ordered_groups", "native_sessions")
     async def test_C22_an_abandoned_message_returns_to_the_head_of_its_session(self, desk: Desk) -> None:
         """What is given back comes again before anything behind it."""
-        if not (desk.capabilities.ordered_groups or desk.capabilities.native_sessions):
-            pytest.skip("this queue does not keep order after a fault")
         await desk.send(message(b"1"), message(b"2"))
         await desk.abandon(await desk.one())
 
@@ -68,10 +64,9 @@ class OrderPromises:
         assert (again.message.body, again.delivery_count) == (b"1", 2)
         assert (await desk.one()).message.body == b"2"
 
+    @needs("ordered_groups", "native_sessions")
     async def test_released_from_tail_to_head_a_batch_returns_in_order(self, desk: Desk) -> None:
         """Three messages of a session given back last first are delivered again first first."""
-        if not (desk.capabilities.ordered_groups or desk.capabilities.native_sessions):
-            pytest.skip("this queue does not keep order after a fault")
         await desk.send(*(message(body) for body in (b"1", b"2", b"3", b"4")))
         batch = await desk.several(3)
         for delivery in reversed(batch):
@@ -81,9 +76,9 @@ class OrderPromises:
 
         assert [d.message.body for d in batch] == [d.message.body for d in again] == [b"1", b"2", b"3"]
 
+    @needs("ordered_groups")
     async def test_a_released_head_is_delivered_while_later_ones_are_in_flight(self, desk: Desk) -> None:
         """A delivery blocks only what comes after it: its own predecessor it does not."""
-        _needs_groups(desk)
         await desk.send(message(b"1"), message(b"2"), message(b"3"))
         first, _second = await desk.several(2)
         await desk.abandon(first)
@@ -91,9 +86,9 @@ class OrderPromises:
         assert (await desk.one()).message.body == b"1"
         await desk.nothing()
 
+    @needs("ordered_groups")
     async def test_renewing_one_of_a_session_does_not_keep_the_others(self, desk: Desk) -> None:
         """When the rest expires, what comes before the renewed message returns and what comes after stays hidden."""
-        _needs_groups(desk)
         await desk.send(*(message(body) for body in (b"1", b"2", b"3")))
         _first, second, third = await desk.several(3)
         await desk.harness.pass_time(desk.capabilities.lock_s * 0.6)
@@ -123,10 +118,9 @@ class OrderPromises:
             await desk.complete(delivery)
             assert delivery.message.body == body
 
+    @needs("ordered_groups", "native_sessions")
     async def test_K02_locks_that_end_together_return_in_order(self, desk: Desk) -> None:
         """A consumer that died with several messages of a session costs them time, not their order."""
-        if not (desk.capabilities.ordered_groups or desk.capabilities.native_sessions):
-            pytest.skip("this queue does not keep order after a fault")
         await desk.send(*(message(body) for body in (b"1", b"2", b"3")))
         lost = await desk.several(3)
         await desk.lapse()
@@ -135,8 +129,3 @@ class OrderPromises:
         assert isinstance(late, (InvalidReceipt, SessionLockLost))
         again = await desk.several(3)
         assert [(d.message.body, d.delivery_count) for d in again] == [(b"1", 2), (b"2", 2), (b"3", 2)]
-
-
-def _needs_groups(desk: Desk) -> None:
-    if not desk.capabilities.ordered_groups:
-        pytest.skip("this queue's deliveries block nothing")

@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from queue_runtime.providers.conformance_harness import A, B, Desk, complete, message
+from queue_runtime.providers.conformance_harness import A, B, Desk, complete, message, needs
 from queue_runtime.providers.errors import SessionLocked, SessionLockLost, UnsupportedOperation
 from queue_runtime.providers.port import HeldSession
 
@@ -28,9 +28,9 @@ class SessionPromises:
         with pytest.raises(UnsupportedOperation):
             await refused
 
+    @needs("native_sessions")
     async def test_K09_L09_a_session_has_one_holder(self, desk: Desk) -> None:
         """Of many that want one session exactly one gets it; the others learn until when it is taken."""
-        _needs_sessions(desk)
         await desk.send(message())
 
         wanted = (desk.provider.accept_session(desk.queue, A, 0) for _ in range(5))
@@ -42,9 +42,9 @@ class SessionPromises:
         assert {error.locked_until for error in refused} == {held.locked_until}
         assert held.session_id == A
 
+    @needs("native_sessions")
     async def test_C20_the_next_session_is_the_free_one_that_has_waited_longest(self, desk: Desk) -> None:
         """Accepting without a name gives the oldest head first, and never a session that is held."""
-        _needs_sessions(desk)
         await desk.send(message(b"b1", session_id=B), message(b"a1", session_id=A), message(b"b2", session_id=B))
 
         first, second = await _accept(desk), await _accept(desk)
@@ -53,9 +53,9 @@ class SessionPromises:
         assert [d.message.body for d in await first.receive(10, 0)] == [b"b1", b"b2"]
         assert [d.message.body for d in await second.receive(10, 0)] == [b"a1"]
 
+    @needs("native_sessions")
     async def test_K07_no_session_in_time_is_no_error(self, desk: Desk) -> None:
         """When no free session has messages, accepting the next answers None at the time-out."""
-        _needs_sessions(desk)
         await desk.send(message())
         await _accept(desk)
 
@@ -64,9 +64,9 @@ class SessionPromises:
 
         assert await accepting is None
 
+    @needs("native_sessions")
     async def test_who_waits_for_a_session_gets_the_one_that_is_sent_to(self, desk: Desk) -> None:
         """A message to a new session wakes who waits for any."""
-        _needs_sessions(desk)
         accepting = asyncio.ensure_future(desk.provider.accept_session(desk.queue, None, 20))
         await desk.harness.pass_time(0.1)
         await desk.send(message(b"news", session_id=B))
@@ -75,9 +75,9 @@ class SessionPromises:
         assert session is not None
         assert session.session_id == B
 
+    @needs("native_sessions")
     async def test_K06_L10_a_session_whose_lock_ended_is_free_and_its_holder_learns_it(self, desk: Desk) -> None:
         """Another consumer takes it and loses nothing; every later operation of the first says that it is lost."""
-        _needs_sessions(desk)
         await desk.send(message(b"1"), message(b"2"))
         first = await _accept(desk)
         (delivery,) = await first.receive(1, 0)
@@ -94,9 +94,9 @@ class SessionPromises:
         assert isinstance(late, SessionLockLost)
         assert [d.message.body for d in await second.receive(10, 0)] == [b"1", b"2"]
 
+    @needs("native_sessions")
     async def test_C19_a_stale_holder_frees_nobody_elses_lock(self, desk: Desk) -> None:
         """Closing a session that was lost, or closing it twice, leaves it to whoever holds it by now."""
-        _needs_sessions(desk)
         await desk.send(message())
         stale = await _accept(desk)
         await desk.lapse()
@@ -108,9 +108,9 @@ class SessionPromises:
         with pytest.raises(SessionLocked):
             await desk.provider.accept_session(desk.queue, A, 0)
 
+    @needs("native_sessions")
     async def test_L09_C17_a_closed_session_is_free_at_once(self, desk: Desk) -> None:
         """Giving a session back returns what was not settled, in order, to the next holder."""
-        _needs_sessions(desk)
         await desk.send(message(b"1"), message(b"2"))
         first = await _accept(desk)
         await first.receive(1, 0)
@@ -120,9 +120,9 @@ class SessionPromises:
 
         assert [(d.message.body, d.delivery_count) for d in await second.receive(2, 0)] == [(b"1", 2), (b"2", 1)]
 
+    @needs("native_sessions")
     async def test_L09_C14_a_renewed_session_is_kept_with_its_messages(self, desk: Desk) -> None:
         """A renewal, a sibling's on another thread too, moves the end of the lock that the holder sees."""
-        _needs_sessions(desk)
         await desk.send(message(b"1"))
         session = await _accept(desk)
         (delivery,) = await session.receive(1, 0)
@@ -142,11 +142,22 @@ class SessionPromises:
         await desk.harness.pass_time(desk.capabilities.lock_s * 0.6)
         assert await desk.provider.settle(desk.source, [complete(delivery)]) == [None]
 
+    @needs("native_sessions")
+    async def test_L38_a_session_without_state_says_so(self, desk: Desk) -> None:
+        """A queue that declares no session state refuses to keep any, and the session stays good; others keep it."""
+        await desk.send(message())
+        session = await _accept(desk)
+        if desk.capabilities.session_state:
+            await session.set_state(b"kept")
+            assert await session.get_state() == b"kept"
+        else:
+            with pytest.raises(UnsupportedOperation):
+                await session.set_state(b"lost")
+        assert len(await session.receive(1, 0)) == 1
+
+    @needs("session_state")
     async def test_C35_a_sessions_state_outlives_its_lock(self, desk: Desk) -> None:
         """State is kept for the session, whoever holds it, with or without messages, until it is removed."""
-        _needs_sessions(desk)
-        if not desk.capabilities.session_state:
-            pytest.skip("this queue keeps no session state")
         await desk.send(message())
         first = await _accept(desk)
         assert await first.get_state() is None
@@ -160,9 +171,9 @@ class SessionPromises:
         await second.set_state(None)
         assert await second.get_state() is None
 
+    @needs("native_sessions")
     async def test_K08_a_session_of_a_thousand_messages_keeps_its_order(self, desk: Desk) -> None:
         """There is no cap on what one holder drains from one session."""
-        _needs_sessions(desk)
         bodies = [str(number).encode() for number in range(1_000)]
         await desk.send(*(message(body) for body in bodies))
         session = await _accept(desk)
@@ -173,11 +184,6 @@ class SessionPromises:
             drained += [d.message.body for d in deliveries]
 
         assert drained == bodies
-
-
-def _needs_sessions(desk: Desk) -> None:
-    if not desk.capabilities.native_sessions:
-        pytest.skip("this queue has no session locks")
 
 
 async def _accept(desk: Desk) -> HeldSession:

@@ -1,6 +1,7 @@
 """The in-memory broker keeps every promise of the port, as each kind of queue."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -15,10 +16,10 @@ class MemoryHarness:
 
     patience_s = 0.0
 
-    def __init__(self, kind: QueueKind) -> None:
+    def __init__(self, settings: QueueSettings) -> None:
         self.clock = FakeClock()
         self.broker = MemoryBroker(clock=self.clock)
-        self._kind = kind
+        self._settings = replace(settings, max_message_bytes=65_536)
         self._numbers = itertools.count(1)
 
     async def open(self) -> MemoryProvider:
@@ -27,7 +28,7 @@ class MemoryHarness:
         return provider
 
     async def make_queue(self, rules: QueueRules) -> QueueName:
-        settings = QueueSettings(kind=self._kind, max_deliveries=rules.max_deliveries, max_message_bytes=65_536)
+        settings = replace(self._settings, max_deliveries=rules.max_deliveries)
         return self.broker.create_queue(f"queue-{next(self._numbers)}", settings)
 
     async def pass_time(self, seconds: float) -> None:
@@ -35,18 +36,32 @@ class MemoryHarness:
 
 
 class TestStandard(ProviderConformance):
+    """memory, standard."""
+
     @pytest.fixture
     def harness(self) -> Harness:
-        return MemoryHarness(QueueKind.STANDARD)
+        return MemoryHarness(QueueSettings())
+
+
+class TestLateReceipts(ProviderConformance):
+    """memory, standard with receipts and expiry as SQS has them."""
+
+    @pytest.fixture
+    def harness(self) -> Harness:
+        return MemoryHarness(QueueSettings(late_receipts=True, dead_letter_expired=False))
 
 
 class TestFifo(ProviderConformance):
+    """memory, FIFO."""
+
     @pytest.fixture
     def harness(self) -> Harness:
-        return MemoryHarness(QueueKind.FIFO)
+        return MemoryHarness(QueueSettings(kind=QueueKind.FIFO))
 
 
 class TestSessions(ProviderConformance):
+    """memory, sessions."""
+
     @pytest.fixture
     def harness(self) -> Harness:
-        return MemoryHarness(QueueKind.SESSIONS)
+        return MemoryHarness(QueueSettings(kind=QueueKind.SESSIONS))

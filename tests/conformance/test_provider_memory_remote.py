@@ -24,16 +24,16 @@ class RemoteHarness:
 
     patience_s = 0.0
 
-    def __init__(self, kind: QueueKind, broker: MemoryBroker, clock: FakeClock, address: str) -> None:
+    def __init__(self, kind: QueueKind, broker: MemoryBroker, clock: FakeClock, server: MemoryBrokerServer) -> None:
         self._kind = kind
         self._broker = broker
         self._clock = clock
-        self._address = address
+        self._server = server
         self._open: list[RemoteMemoryProvider] = []
         self._queues = 0
 
     async def open(self) -> RemoteMemoryProvider:
-        provider = RemoteMemoryProvider(self._address)
+        provider = RemoteMemoryProvider(self._server.address)
         await provider.open()
         self._open.append(provider)
         return provider
@@ -47,15 +47,29 @@ class RemoteHarness:
         await self._open[0].capabilities(QueueName("queue-1"))  # behind every request that is on its way already
         await self._clock.advance(seconds)
 
+    async def cut(self) -> None:
+        await self._server.__aexit__(None, None, None)
+
+    async def mend(self) -> None:
+        place = self._server.address
+        port_or_path = Path(place) if place.startswith("/") else int(place.rpartition(":")[2])
+        self._server = MemoryBrokerServer(self._broker, port_or_path)
+        await self._server.__aenter__()
+
 
 async def served(kind: QueueKind, place: Path | int) -> AsyncIterator[Harness]:
     clock = FakeClock()
     broker = MemoryBroker(clock=clock)
-    async with MemoryBrokerServer(broker, place) as server:
-        yield RemoteHarness(kind, broker, clock, server.address)
+    server = MemoryBrokerServer(broker, place)
+    await server.__aenter__()
+    harness = RemoteHarness(kind, broker, clock, server)
+    yield harness
+    await harness.cut()
 
 
 class TestStandardOverTcp(ProviderConformance):
+    """memory in another process, standard."""
+
     @pytest.fixture
     async def harness(self) -> AsyncIterator[Harness]:
         async for harness in served(QueueKind.STANDARD, 0):
@@ -63,6 +77,8 @@ class TestStandardOverTcp(ProviderConformance):
 
 
 class TestFifoOverASocketFile(ProviderConformance):
+    """memory in another process, FIFO."""
+
     @pytest.fixture
     async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
         async for harness in served(QueueKind.FIFO, tmp_path / "broker.sock"):
@@ -70,6 +86,8 @@ class TestFifoOverASocketFile(ProviderConformance):
 
 
 class TestSessionsOverASocketFile(ProviderConformance):
+    """memory in another process, sessions."""
+
     @pytest.fixture
     async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
         async for harness in served(QueueKind.SESSIONS, tmp_path / "broker.sock"):
