@@ -139,7 +139,7 @@ class BrokerQueue:
         stored = self.locks.find(receipt.handle)
         kind = settlement.kind
         if stored is None and kind is SettleKind.COMPLETE:
-            stored = self._late(receipt)
+            stored = _late(self, receipt)
         if stored is None:
             return None if self.locks.has_settled(receipt.handle, kind) else stale(self, receipt, kind)
         if kind is SettleKind.COMPLETE:
@@ -162,7 +162,7 @@ class BrokerQueue:
         """Extend a lock from now on. In a session that is the session's lock, which lasts as the queue says."""
         stored = self.locks.find(receipt.handle)
         if stored is None:
-            stored = self._late(receipt)
+            stored = _late(self, receipt)
             if stored is None:
                 return stale(self, receipt, "renew")
             stored.place = Place.LOCKED
@@ -177,19 +177,6 @@ class BrokerQueue:
         until = later(now, self.settings.session_lock_s)
         self.sessions.renew(session, until)
         return until
-
-    def _late(self, receipt: Receipt) -> Stored | None:
-        """Return the message that this receipt held last, if its lock ended and nobody had the message since.
-
-        Source: recordings against SQS, published in LocalStack's snapshot tests: on a standard queue deleting and
-        test_change_message_visibility_after_visibility_timeout_expiration succeed; on a FIFO queue the answer is "The
-        receipt handle has expired", test_fifo_delete_message_with_expired_receipt_handle.
-        """
-        if not self.settings.late_receipts or not receipt.handle:  # a look has no handle, nor has what waits
-            return None
-        stored = self.stored.get(receipt.provider_id)
-        is_last = stored is not None and stored.handle == receipt.handle and stored.place is Place.READY
-        return stored if is_last else None
 
     def release(self, stored: Stored, now: Timestamp, delay_s: float = 0.0) -> None:
         """Make a message that was out available again, after `delay_s`. Its lock is gone already."""
@@ -302,3 +289,17 @@ def stale(queue: BrokerQueue, receipt: Receipt, operation: str) -> QueueError:
     return InvalidReceipt(
         receipt.provider_id, receipt.digest, context=ErrorContext(queue=queue.name, operation=operation)
     )
+
+
+def _late(queue: BrokerQueue, receipt: Receipt) -> Stored | None:
+    """Return the message that this receipt held last, if its lock ended and nobody had the message since.
+
+    Source: recordings against SQS, published in LocalStack's snapshot tests: on a standard queue deleting and
+    test_change_message_visibility_after_visibility_timeout_expiration succeed; on a FIFO queue the answer is "The receipt
+    handle has expired", test_fifo_delete_message_with_expired_receipt_handle.
+    """
+    if not queue.settings.late_receipts or not receipt.handle:  # a look has no handle, nor has what waits
+        return None
+    stored = queue.stored.get(receipt.provider_id)
+    is_last = stored is not None and stored.handle == receipt.handle and stored.place is Place.READY
+    return stored if is_last else None
