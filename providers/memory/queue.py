@@ -295,8 +295,8 @@ def _late(queue: BrokerQueue, receipt: Receipt) -> Stored | None:
     """Return the message that this receipt held last, if its lock ended and nobody had the message since.
 
     Source: recordings against SQS, published in LocalStack's snapshot tests: on a standard queue deleting and
-    test_change_message_visibility_after_visibility_timeout_expiration succeed; on a FIFO queue the answer is "The receipt
-    handle has expired", test_fifo_delete_message_with_expired_receipt_handle.
+    test_change_message_visibility_after_visibility_timeout_expiration succeed; on a FIFO queue the answer is "The
+    receipt handle has expired", test_fifo_delete_message_with_expired_receipt_handle.
     """
     if not queue.settings.late_receipts or not receipt.handle:  # a look has no handle, nor has what waits
         return None
