@@ -114,6 +114,7 @@ def _duplicate(given: Delivered) -> Duplicate:
         session_id=received.session_id,
         delivery_count=received.delivery_count,
         locked_until=received.locked_until,
+        body_digest=received.body_digest,
         receipt=received.receipt,
     )
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from queue_runtime.journal.events import Disposition, LapseReason, Outgoing, Received
-from queue_runtime.journal.state import SettledKey
+from queue_runtime.journal.settled_keys import SettledKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.errors import EventRefused
 from queue_runtime.journal.events import LapseReason, Received
-from queue_runtime.journal.state import SettledKey
+from queue_runtime.journal.settled_keys import SettledKey, key_digest
 from queue_runtime.plugins import DeliveryInfo, Plugins
 from queue_runtime.providers.message import Delivery
 from queue_runtime.providers.redrive import origin_of
@@ -66,11 +66,8 @@ class Intake:
         now = self._core.now()
         digest = hashlib.sha256(delivery.message.body).digest()
         key = f"{delivery.queue}/{name}" if name is not None else default_key(delivery)
-        key = self._variant(key, digest)
+        key, known = self._recognized(key, digest, now)
         received = _received(delivery, key, session_id, digest, now)
-        known = self._core.state.settled.get(key)
-        if known is not None and known.at < now - self._core.state.window_us:
-            known = None
         self._routing.remember(key, delivery, refusal)
         try:
             self._core.submit(key, Delivered(received, known))
@@ -80,16 +77,26 @@ class Intake:
             return None
         return None if session_id is None else (str(delivery.queue), str(session_id))
 
-    def _variant(self, key: str, digest: bytes) -> str:
-        """A key that comes with another body is another message: it is run, and somebody is told."""
+    def _recognized(self, key: str, digest: bytes, now: int) -> tuple[str, SettledKey | None]:
+        """Under which key a delivery is taken in, and whether that is settled already.
+
+        A key that comes with another body is another message: it is run, and somebody is told.
+        """
         message = self._core.state.messages.get(key)
-        known: SettledKey | Received | None = self._core.state.settled.get(key)
-        if message is not None and isinstance(message.origin, Received):
-            known = message.origin
-        if known is None or known.body_digest in {digest, b""}:
-            return key
+        if message is not None and message.origin.body_digest == digest:
+            return key, None
+        known = None if message is not None else self._settled(key, now)
+        if message is None and (known is None or known.may_be_of(digest)):
+            return key, known
         logger.warning("idempotency key %s came again with another body: it is run as a message of its own", key)
-        return f"{key}~{digest.hex()[:16]}"
+        key = f"{key}~{digest.hex()[:16]}"
+        return key, self._settled(key, now)
+
+    def _settled(self, key: str, now: int) -> SettledKey | None:
+        """What the idempotency window knows of a key."""
+        digest = key_digest(key)
+        known = self._core.state.settled.find(digest)
+        return None if known is None or known.at < now - self._core.state.window_us else known
 
     def _trim(self, lane: LaneKey) -> None:
         """Hand back the tail of a session that has more waiting here than it may, so that it does not stop others."""

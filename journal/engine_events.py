@@ -157,6 +157,31 @@ class SendCancelled:
     why: str
 
 
+# --- the idempotency window --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSealing:
+    """The `count` keys that were settled since the last `KeysSealing` are set aside, to be put into a key file."""
+
+    KIND: ClassVar[int] = 55
+    VERSION: ClassVar[int] = 1
+
+    at: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSealed:
+    """A key file holds what the `KeysSealing` at position `until` set aside."""
+
+    KIND: ClassVar[int] = 56
+    VERSION: ClassVar[int] = 1
+
+    at: int
+    until: int
+
+
 # --- runs and operators ------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from queue_runtime.journal.engine_events import (
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
+    KeysSealed,
+    KeysSealing,
     OperatorActed,
     RunStarted,
     RunStopped,
@@ -71,6 +73,8 @@ __all__ = [
     "Duplicate",
     "Event",
     "Forgotten",
+    "KeysSealed",
+    "KeysSealing",
     "LapseReason",
     "LeaseLapsed",
     "LeasesRenewed",
@@ -131,6 +135,8 @@ Event: TypeAlias = (
     | LeasesRenewed
     | SendScheduled
     | SendCancelled
+    | KeysSealing
+    | KeysSealed
     | RunStarted
     | RunStopped
     | OperatorActed

@@ -40,8 +40,9 @@ from queue_runtime.journal.events import (
     SettleRefused,
     StepRecorded,
 )
+from queue_runtime.journal.settled_keys import key_digest
 from queue_runtime.journal.state import BreakerPhase, EngineState, Outcome
-from queue_runtime.journal.tracks import Track, Tracks
+from queue_runtime.journal.tracks import MAX_KEYS, Track, Tracks
 
 __all__ = ["Audit", "Rule", "Violation", "violations"]
 
@@ -91,10 +92,10 @@ def violations(events: Iterable[tuple[int, Event]], since: EngineState | None = 
 class Audit:
     """Follows a journal event by event. `found` lists the violations so far."""
 
-    def __init__(self, since: EngineState | None = None) -> None:
-        """Begin with a new journal, or where `since` ends."""
+    def __init__(self, since: EngineState | None = None, max_keys: int = MAX_KEYS) -> None:
+        """Begin with a new journal, or where `since` ends; `max_keys` bounds what `Tracks` remembers."""
         self.found: list[Violation] = []
-        self.tracks = Tracks(since)
+        self.tracks = Tracks(since, max_keys)
         self.before: Event | None = None
         self.position = 0
 
@@ -132,9 +133,9 @@ def _received(audit: Audit, event: Received) -> None:
         track.attempt = known.attempt
         track.suspect_until = known.suspect_until
     track.suspect_until = max(track.suspect_until, event.suspect_until)
-    finished = tracks.settled.get(event.key)
+    finished = tracks.settled.get(key_digest(event.key))
     if finished is not None and finished.at >= event.at - tracks.window_us:
-        track.was_completed = finished.body_digest == event.body_digest
+        track.was_completed = finished.body == event.body_digest[: len(finished.body)]
     tracks.add(track)
     _handed_over(audit, track, event)
 
@@ -143,10 +144,9 @@ def _duplicate(audit: Audit, event: Duplicate) -> None:
     tracks = audit.tracks
     track = tracks.messages.get(event.key)
     if track is None:
-        known = tracks.settled.get(event.key)
-        audit.require(known is not None, Rule.KNOWN_MESSAGE, f"Duplicate of unknown message {event.key}")
-        digest = b"" if known is None else known.body_digest
-        track = Track(event.key, None, audit.position, digest, outcome=Outcome.COMPLETED)
+        is_known = tracks.is_partial or key_digest(event.key) in tracks.settled
+        audit.require(is_known, Rule.KNOWN_MESSAGE, f"Duplicate of unknown message {event.key}")
+        track = Track(event.key, None, audit.position, event.body_digest, outcome=Outcome.COMPLETED)
         tracks.add(track)
     _handed_over(audit, track, event)
 

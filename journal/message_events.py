@@ -107,6 +107,7 @@ class Duplicate:
     session_id: str | None
     delivery_count: int
     locked_until: int
+    body_digest: bytes
     receipt: str = field(repr=False)
 
 

@@ -30,7 +30,7 @@ __all__ = ["Snapshot", "pack_snapshot", "read_snapshot", "unpack_snapshot", "wri
 
 _log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the shape of `EngineState` in a file. Raise it with any change of a field there: older snapshots are left out."""
 
 _MAGIC = b"queue-runtime snapshot\n"

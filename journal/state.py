@@ -12,7 +12,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -27,6 +26,8 @@ from queue_runtime.journal.events import (
     Completed,
     Deferred,
     Event,
+    KeysSealed,
+    KeysSealing,
     LeasesRenewed,
     MessageEvent,
     Received,
@@ -44,6 +45,7 @@ from queue_runtime.journal.events import (
 )
 from queue_runtime.journal.evolve import MESSAGE_EVENTS, evolve, renewed, resumed
 from queue_runtime.journal.message_state import AttemptRecord, Copy, Lease, MessageState, Outcome, Phase
+from queue_runtime.journal.settled_keys import SettledKey, SettledKeys
 
 __all__ = [
     "AttemptRecord",
@@ -57,6 +59,7 @@ __all__ = [
     "Phase",
     "SessionState",
     "SettledKey",
+    "SettledKeys",
     "evolve",
     "evolve_breaker",
     "evolve_session",
@@ -95,14 +98,6 @@ class BreakerState:
     failures: int = 0
     successes: int = 0
     until: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SettledKey:
-    """A completed message inside the idempotency window."""
-
-    at: int
-    body_digest: bytes
 
 
 def evolve_session(session: SessionState | None, event: SessionEvent) -> SessionState | None:
@@ -144,7 +139,7 @@ class EngineState:
     messages: dict[str, MessageState] = field(default_factory=dict[str, MessageState])
     sessions: dict[tuple[str, str], SessionState] = field(default_factory=dict[tuple[str, str], SessionState])
     breakers: dict[str, BreakerState] = field(default_factory=dict[str, BreakerState])
-    settled: OrderedDict[str, SettledKey] = field(default_factory=OrderedDict[str, SettledKey])
+    settled: SettledKeys = field(default_factory=SettledKeys)
     scheduled: dict[str, SendScheduled] = field(default_factory=dict[str, SendScheduled])
     deferred: dict[str, Deferred] = field(default_factory=dict[str, Deferred])
 
@@ -164,7 +159,7 @@ class EngineState:
         elif before is not None:
             del self.messages[event.key]
             if before.outcome is Outcome.COMPLETED:
-                self._remember(before, event.at)
+                self.settled.add(event.key, event.at, before.origin.body_digest)
         if type(event) in _BEYOND_MESSAGES:
             self._apply_beyond_messages(event, before)
 
@@ -183,17 +178,6 @@ class EngineState:
             case _:
                 pass
 
-    def _remember(self, message: MessageState, at: int) -> None:
-        """Keep the key of a completed message for the idempotency window, which counts from its settlement."""
-        known = self.settled.pop(message.key, None)
-        if isinstance(message.origin, Received):
-            digest = message.origin.body_digest
-        else:
-            digest = known.body_digest if known else b""
-        self.settled[message.key] = SettledKey(at, digest)
-        while next(iter(self.settled.values())).at < at - self.window_us:
-            self.settled.popitem(last=False)
-
     def _apply_other(self, event: Event) -> None:
         match event:
             case RunStarted():
@@ -204,24 +188,31 @@ class EngineState:
                 for key, provider_id, locked_until in event.leases:
                     if message := self.messages.get(key):
                         self.messages[key] = renewed(message, provider_id, locked_until)
-            case SessionAcquired() | SessionReleased() | SessionLost() | SessionParked() | SessionStateSet():
+            case (
+                SessionAcquired()
+                | SessionReleased()
+                | SessionLost()
+                | SessionParked()
+                | SessionResumed()
+                | SessionStateSet()
+            ):
                 self._apply_session(event)
-            case SessionResumed():
-                self._apply_session(event)
-                if message := self.messages.get(event.key):
-                    self.messages[event.key] = resumed(message, event.at)
             case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
                 _put(self.breakers, event.name, evolve_breaker(self.breakers.get(event.name), event))
             case SendScheduled():
                 self.scheduled[event.key] = event
             case SendCancelled():
                 self.scheduled.pop(event.key, None)
+            case KeysSealing() | KeysSealed():
+                self.settled.apply(event, self.position)
             case _:
                 pass  # OperatorActed is a record for people: what was asked for follows as events of its own
 
     def _apply_session(self, event: SessionEvent) -> None:
         name = (event.queue, event.session_id)
         _put(self.sessions, name, evolve_session(self.sessions.get(name), event))
+        if isinstance(event, SessionResumed) and (message := self.messages.get(event.key)):
+            self.messages[event.key] = resumed(message, event.at)
 
 
 _BEYOND_MESSAGES = frozenset({AttemptFailed, Completed, Deferred, Received})

@@ -1,7 +1,7 @@
 """What `invariants` remembers of a journal while it reads one: less than the fold, and on purpose not the fold.
 
 A check that used `evolve` would forgive what `evolve` gets wrong, so this is a second and plainer account of the same
-events. It holds what is live, the idempotency window, and one entry a breaker and a parked session.
+events. It holds what is live, the newest keys of the idempotency window, and one entry a breaker and a parked session.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from queue_runtime.journal.events import Duplicate, Received
+from queue_runtime.journal.settled_keys import SettledKey, key_digest
 from queue_runtime.journal.state import (
     BreakerPhase,
     EngineState,
@@ -18,10 +18,12 @@ from queue_runtime.journal.state import (
     MessageState,
     Outcome,
     Phase,
-    SettledKey,
 )
 
-__all__ = ["Track", "Tracks"]
+__all__ = ["MAX_KEYS", "Track", "Tracks"]
+
+MAX_KEYS = 1 << 18
+"""About 60 MB: an audit is not to need more, however long the journal is."""
 
 LaneKey: TypeAlias = tuple[str, str]
 
@@ -61,9 +63,11 @@ class Tracks:
 
     Args:
         state: what the journal meant before the first event that will be read; a new journal's if there is none.
+        max_keys: the keys of completed messages that are remembered at most. What was settled before that many others
+            is not seen to be run again, nor to be unknown.
     """
 
-    def __init__(self, state: EngineState | None = None) -> None:
+    def __init__(self, state: EngineState | None = None, max_keys: int = MAX_KEYS) -> None:
         """Begin where `state` ends."""
         state = EngineState() if state is None else state
         self.run_id = state.run_id
@@ -72,7 +76,13 @@ class Tracks:
         self.running: dict[str, Track] = {}
         self.parked = {lane for lane, session in state.sessions.items() if session.parked_key is not None}
         self.breakers = {name: (breaker.phase, breaker.until) for name, breaker in state.breakers.items()}
-        self.settled: OrderedDict[str, SettledKey] = OrderedDict(state.settled)
+        self.settled: OrderedDict[bytes, SettledKey] = OrderedDict()
+        self.is_partial = state.settled.sealed_until > 0
+        """True if keys may have been settled of which nothing is remembered here."""
+        self._max_keys = max_keys
+        batch = {} if state.settled.batch is None else state.settled.batch.entries
+        for digest, entry in (*batch.items(), *state.settled.recent.items()):
+            self._remember(digest, SettledKey.unpack(entry))
         self._lanes: dict[LaneKey, dict[str, Track]] = {}
         for message in state.messages.values():
             self.add(_track_of(message, state.run_id))
@@ -104,10 +114,16 @@ class Tracks:
         self.leave_lane(track)
         if track.outcome is not Outcome.COMPLETED:
             return
-        self.settled.pop(track.key, None)
-        self.settled[track.key] = SettledKey(at, track.digest)
+        self._remember(key_digest(track.key), SettledKey.of(at, track.digest))
         while next(iter(self.settled.values())).at < at - self.window_us:
             self.settled.popitem(last=False)
+
+    def _remember(self, digest: bytes, key: SettledKey) -> None:
+        self.settled.pop(digest, None)
+        self.settled[digest] = key
+        if len(self.settled) > self._max_keys:
+            self.settled.popitem(last=False)
+            self.is_partial = True
 
     def breaker(self, name: str) -> tuple[BreakerPhase, int]:
         """Where a breaker stands, and until when it is open."""
@@ -120,7 +136,7 @@ def _track_of(message: MessageState, run_id: str | None) -> Track:
         key=message.key,
         lane=message.lane,
         order=message.order,
-        digest=_digest(message.origin),
+        digest=message.origin.body_digest,
         copies={copy.provider_id for copy in unsettled},
         held={copy.provider_id for copy in unsettled if copy.lease is Lease.HELD},
         attempt=message.attempt,
@@ -134,7 +150,3 @@ def _track_of(message: MessageState, run_id: str | None) -> Track:
         is_dead_lettered=message.outcome is Outcome.DEAD_LETTERED and len(unsettled) < len(message.copies),
         is_forgotten=message.phase is Phase.FORGOTTEN,
     )
-
-
-def _digest(origin: Received | Duplicate) -> bytes:
-    return origin.body_digest if isinstance(origin, Received) else b""

@@ -24,6 +24,7 @@ PURE = {
     "journal/invariants.py",
     "journal/message_events.py",
     "journal/message_state.py",
+    "journal/settled_keys.py",
     "journal/state.py",
     "journal/tracks.py",
 }

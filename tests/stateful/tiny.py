@@ -30,6 +30,7 @@ from queue_runtime.engine.inputs import (
 )
 from queue_runtime.engine.policy import Policy
 from queue_runtime.journal.events import Disposition, Event, LapseReason, RunStarted
+from queue_runtime.journal.settled_keys import key_digest
 from queue_runtime.journal.state import BreakerPhase, EngineState, Lease, MessageState, Phase, fold
 from tests.stateful.broker import Broker, Stored
 from tests.unit import builders as b
@@ -97,7 +98,7 @@ class TinyEngine:
 
     def receive(self, at_most: int = 1) -> None:
         for stored in self.world.broker.receive(self.world.now, at_most):
-            self.submit(stored.key, Delivered(self._received(stored), self.state.settled.get(stored.key)))
+            self.submit(stored.key, Delivered(self._received(stored), self.state.settled.find(key_digest(stored.key))))
 
     def _received(self, stored: Stored) -> b.Received:
         received = b.received(

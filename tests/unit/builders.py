@@ -43,7 +43,8 @@ from queue_runtime.journal.events import (
     Settled,
     SettleRefused,
 )
-from queue_runtime.journal.state import EngineState, SettledKey
+from queue_runtime.journal.settled_keys import SettledKey
+from queue_runtime.journal.state import EngineState
 
 S = 1_000_000
 """A second."""
@@ -101,7 +102,8 @@ def redelivered(key: str = KEY, *, at: int = 0, copy: str = "b1", count: int = 2
 
 def duplicate(key: str = KEY, *, at: int = 0, copy: str = "b2", session: str | None = None) -> Duplicate:
     message_id = key.partition(":")[2]
-    return Duplicate(key, at, "pulls", message_id, copy, session, 1, at + LOCK, f"receipt of {copy} at {at}")
+    receipt = f"receipt of {copy} at {at}"
+    return Duplicate(key, at, "pulls", message_id, copy, session, 1, at + LOCK, b"digest of body", receipt)
 
 
 def started(attempt: int = 1, key: str = KEY, *, at: int = 0, alone: bool = False, run: str = "r1") -> AttemptStarted:

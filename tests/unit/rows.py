@@ -14,7 +14,8 @@ from queue_runtime.journal.events import (
     SessionParked,
     StepRecorded,
 )
-from queue_runtime.journal.state import Phase, SettledKey
+from queue_runtime.journal.settled_keys import SettledKey
+from queue_runtime.journal.state import Phase
 from tests.unit import builders as b
 from tests.unit.builders import KEY, LOCK, S
 
@@ -57,7 +58,7 @@ class Row:
         return f"{self.phase or 'unknown'}: {type(self.seen).__name__} -> {types}"
 
 
-_FINISHED = SettledKey(0, b"digest of body")
+_FINISHED = SettledKey.of(0, b"digest of body")
 _NEXT = b.redelivered(at=9 * S)
 _AGAIN = b.delivered(at=9 * S, count=2)
 _OTHER_COPY = b.delivered(at=9 * S, copy="b2")

@@ -12,6 +12,8 @@ from queue_runtime.journal.events import (
     Deferred,
     Disposition,
     Event,
+    KeysSealed,
+    KeysSealing,
     MessageEvent,
     OperatorActed,
     Redacted,
@@ -21,7 +23,8 @@ from queue_runtime.journal.events import (
     SendCancelled,
     SendScheduled,
 )
-from queue_runtime.journal.state import AttemptRecord, EngineState, MessageState, Phase, SettledKey, evolve, fold
+from queue_runtime.journal.settled_keys import SettledKey, SettledKeys, key_digest
+from queue_runtime.journal.state import AttemptRecord, EngineState, MessageState, Phase, evolve, fold
 from tests.unit import builders as b
 from tests.unit.builders import KEY, S
 from tests.unit.rows import ATTEMPTS, HAND_OVERS
@@ -50,45 +53,90 @@ def test_a_completed_message_is_remembered_from_its_settlement() -> None:
 
     state = fold([*_finished(KEY, S), *dead])
 
-    assert state.settled == {KEY: SettledKey(S, b"digest of body")}
+    assert _remembered(state) == {KEY: SettledKey.of(S, b"digest of body")}
     assert state.messages == {}
 
 
-def test_keys_leave_the_window_when_it_is_over() -> None:
-    """The window is a day by default: a later settlement takes out what is older, and nothing younger."""
-    state = fold([*_finished("pulls:m1", 0), *_finished("pulls:m2", S), *_finished("pulls:m3", DAY + S)])
-
-    assert list(state.settled) == ["pulls:m2", "pulls:m3"]
+def _remembered(state: EngineState) -> dict[str, SettledKey]:
+    """What live state knows of the keys of these tests."""
+    found = {key: state.settled.find(key_digest(key)) for key in (KEY, "pulls:m2", "pulls:m3")}
+    return {key: known for key, known in found.items() if known is not None}
 
 
 def test_the_window_is_that_of_the_run() -> None:
     """Another run may have another window."""
-    run = RunStarted("r1", 0, "1", "", "host", 1, 5 * S)
-
-    state = fold([run, *_finished("pulls:m1", 0), *_finished("pulls:m2", 6 * S)])
-
-    assert list(state.settled) == ["pulls:m2"]
+    assert fold([RunStarted("r1", 0, "1", "", "host", 1, 5 * S)]).window_us == 5 * S
 
 
-def test_a_duplicate_of_a_finished_message_moves_it_to_the_end_of_the_window() -> None:
-    """It is settled, never run, and remembered for a window more with the digest of its body."""
+def test_keys_leave_live_state_when_a_key_file_holds_them() -> None:
+    """They are set aside first, and known until the file is there; what is settled meanwhile stays."""
+    sealing = fold([*_finished(KEY, S), KeysSealing(S, 1), *_finished("pulls:m2", 2 * S)])
+    assert list(_remembered(sealing)) == [KEY, "pulls:m2"]
+
+    sealed = fold([KeysSealed(3 * S, 5)], sealing)
+
+    assert list(_remembered(sealed)) == ["pulls:m2"]
+    assert (sealed.settled.batch, sealed.settled.sealed_until) == (None, 5)
+
+
+def test_the_batch_of_a_sealing_says_what_it_covers() -> None:
+    """Its positions follow those of the batch before: a missing key file is seen by the gap it leaves."""
+    state = fold(
+        [*_finished(KEY, S), KeysSealing(S, 1), KeysSealed(S, 5), *_finished("pulls:m2", S), KeysSealing(S, 1)]
+    )
+
+    batch = state.settled.batch
+    assert batch is not None
+    assert (batch.after, batch.until, list(batch.entries)) == (5, 11, [key_digest("pulls:m2")])
+
+
+def test_one_batch_is_sealed_at_a_time() -> None:
+    """A second sealing changes nothing until the first has ended, nor does the end of another one."""
+    began = [*_finished(KEY, S), KeysSealing(S, 1), *_finished("pulls:m2", S)]
+
+    state = fold([*began, KeysSealing(S, 1), KeysSealed(S, 4)])
+
+    assert state.settled == fold(began).settled
+    assert fold([KeysSealed(S, 4)]).settled == SettledKeys()
+
+
+def test_what_is_remembered_of_a_key_is_small_and_exact() -> None:
+    """An instant of any sign and eight bytes of the body's digest, or none where it is unknown."""
+    for at in (-1, 0, 2**62):
+        for digest, kept in ((b"digest of body", b"digest o"), (b"", b"")):
+            key = SettledKey.of(at, digest)
+            assert len(key.pack()) == 16
+            assert SettledKey.unpack(key.pack()) == key == SettledKey(at, kept)
+
+
+def test_a_key_may_be_of_a_body_unless_another_is_known() -> None:
+    """Where the body is not known no difference is made up."""
+    known = SettledKey.of(0, b"digest of body")
+
+    assert known.may_be_of(b"digest of body")
+    assert not known.may_be_of(b"another digest")
+    assert SettledKey.of(0, b"").may_be_of(b"another digest")
+
+
+def test_a_duplicate_of_a_finished_message_is_remembered_for_a_window_more() -> None:
+    """It is settled, never run, and remembered from its own settlement on, with the digest of its body."""
     state = fold([*_finished("pulls:m1", 0), *_finished("pulls:m2", S), b.duplicate("pulls:m1", at=2 * S)])
     assert state.messages["pulls:m1"].lane is None
     assert b.owes(state, "pulls:m1") == (b.settle(key="pulls:m1", copy="b2", at=2 * S),)
 
     state = fold([b.settled(key="pulls:m1", copy="b2", at=3 * S)], state)
 
-    assert list(state.settled.items()) == [
-        ("pulls:m2", SettledKey(S, b"digest of body")),
-        ("pulls:m1", SettledKey(3 * S, b"digest of body")),
-    ]
+    assert _remembered(state) == {
+        "pulls:m2": SettledKey.of(S, b"digest of body"),
+        "pulls:m1": SettledKey.of(3 * S, b"digest of body"),
+    }
 
 
-def test_a_duplicate_whose_original_left_the_window_has_no_known_body() -> None:
-    """Its own event carries no digest, so none is made up."""
+def test_a_duplicate_whose_original_is_not_remembered_is_remembered_all_the_same() -> None:
+    """Its own event carries the digest of the body, which is that of the original."""
     state = fold([b.duplicate(), b.settled(copy="b2", at=S)])
 
-    assert state.settled == {KEY: SettledKey(S, b"")}
+    assert _remembered(state) == {KEY: SettledKey.of(S, b"digest of body")}
 
 
 def test_a_run_goes_on_until_it_stops() -> None:
