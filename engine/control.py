@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from queue_runtime.engine.core import Core
-from queue_runtime.engine.decide_breaker import decide_breaker
-from queue_runtime.engine.inputs import Action, OperatorAsked, ResetAsked, ResumeAsked
-from queue_runtime.engine.policy import BreakerPolicy
+from queue_runtime.engine.operators import Operators, Refused, Request
 from queue_runtime.engine.status import status_of
+from queue_runtime.journal.errors import JournalUnavailable
 
 __all__ = ["Control", "ask"]
 
@@ -32,22 +30,6 @@ _MAX_LINE = 64 * 1024
 _MAX_PATH = 100  # of the 108 bytes that Linux has for the name of a socket
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    op: str
-    who: str = ""
-    why: str = ""
-    queue: str = ""
-    session: str = ""
-    route: str = ""
-    key: str = ""
-
-
-class _Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault
-    """The request cannot be done; says why and what to do."""
-
-
 class Control:
     """Serves the socket while an engine runs."""
 
@@ -56,12 +38,7 @@ class Control:
         self._path = folder / SOCKET_NAME
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
-        self._operations: dict[str, Callable[[_Request], object]] = {
-            "resume": self._resume,
-            "release": self._release,
-            "reset": self._reset,
-            "dead-letter": self._dead_letter,
-        }
+        self._operators = Operators(core)
 
     async def start(self) -> None:
         """Open the socket, mode 0600. A path that is too long for a socket is reported, and done without."""
@@ -92,63 +69,26 @@ class Control:
         try:
             with suppress(ConnectionError, ValueError):  # a client that goes, or sends a line without end
                 while line := await reader.readline():
-                    writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                    writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                     await writer.drain()
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> dict[str, object]:
+    async def _answer(self, line: bytes) -> dict[str, object]:
         try:
-            request = _Request.model_validate_json(line)
+            request = Request.model_validate_json(line)
             if request.op == "status":
                 return {"ok": True, "status": asdict(status_of(self._core))}
             if self._core.outage.error is not None:
                 return {"ok": False, "error": f"the journal cannot be written: {self._core.outage.error}; try again"}
-            self._act(request)
-        except (_Refused, ValidationError) as error:
+            self._operators.act(request)
+            self._core.pump()
+            await self._core.journal.wait(self._core.journal.position)  # "done" is said of what will be done
+        except JournalUnavailable as error:
+            return {"ok": False, "error": f"the journal cannot be written: {error}; try again"}
+        except (Refused, ValidationError) as error:
             return {"ok": False, "error": str(error)}
-        self._core.pump()
         return {"ok": True}
-
-    def _act(self, request: _Request) -> None:
-        operation = self._operations.get(request.op)
-        if operation is None:
-            known = ", ".join(("status", *self._operations))
-            msg = f"operation {request.op!r} is unknown; use one of {known}"
-            raise _Refused(msg)
-        if not (request.who and request.why):
-            msg = f"operation {request.op!r} needs who asks and why: the journal keeps both"
-            raise _Refused(msg)
-        operation(request)
-
-    def _resume(self, request: _Request) -> None:
-        given = ResumeAsked(self._core.now(), request.who, request.why)
-        if self._core.submit_session((request.queue, request.session), given) is None:
-            msg = f"session {request.session!r} of {request.queue!r} is not parked; `status` lists what is"
-            raise _Refused(msg)
-
-    def _release(self, request: _Request) -> None:
-        lane = self._core.lanes.lane((request.queue, request.session))
-        if not lane:
-            msg = f"nothing waits in session {request.session!r} of {request.queue!r}"
-            raise _Refused(msg)
-        for message in reversed(lane):
-            asked = OperatorAsked(self._core.now(), request.who, request.why, Action.RELEASE)
-            self._core.submit(message.key, asked)
-
-    def _reset(self, request: _Request) -> None:
-        given = ResetAsked(self._core.now(), request.who, request.why)
-        events = decide_breaker(self._core.state.breakers.get(request.route), given, BreakerPolicy())
-        if not events:
-            msg = f"route {request.route!r} has no open breaker; `status` lists what is open"
-            raise _Refused(msg)
-        self._core.commit(events)
-
-    def _dead_letter(self, request: _Request) -> None:
-        given = OperatorAsked(self._core.now(), request.who, request.why, Action.DEAD_LETTER)
-        if self._core.submit(request.key, given) is None:
-            msg = f"message {request.key!r} does not wait here: it is unknown, running, or has an outcome"
-            raise _Refused(msg)
 
 
 async def ask(folder: Path, request: dict[str, str]) -> dict[str, object]:

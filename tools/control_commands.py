@@ -1,4 +1,7 @@
-"""`queue-runtime control`: asking a live engine, or telling it what an operator decided, which its journal keeps."""
+"""`queue-runtime control`: asking a live engine, or telling it what an operator decided, which its journal keeps.
+
+While no engine runs, a decision is journaled under the journal's lock, for the next run to perform.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import typer
 
 __all__ = ["ControlError", "control_app"]
 
-control_app = typer.Typer(no_args_is_help=True, help="Ask or tell the engine whose journal is in the folder.")
+control_app = typer.Typer(no_args_is_help=True, help="Ask or tell the engine of a journal; the next one, if none runs.")
 
 Folder = Annotated[Path, typer.Option("--journal", help="The folder of the engine's journal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -25,7 +28,11 @@ _DEFAULT = Path("journal")
 
 
 class ControlError(Exception):
-    """No engine answers there, or it refused; says why and what to do."""
+    """What was asked for cannot be done; says why and what to do."""
+
+
+class NoEngineError(ControlError):
+    """No engine answers there."""
 
 
 @control_app.command()
@@ -75,8 +82,20 @@ def dead_letter(
 
 
 def _act(folder: Path, who: str | None, request: dict[str, str]) -> None:
-    _ask(folder, {**request, "who": who or _user()})
-    print("done")
+    from queue_runtime.engine.operators import Refused, act_alone  # noqa: PLC0415 - keeps `version` quick
+    from queue_runtime.journal import JournalError  # noqa: PLC0415
+
+    asked = {**request, "who": who or _user()}
+    try:
+        _ask(folder, asked)
+    except NoEngineError:
+        try:
+            asyncio.run(act_alone(folder, asked))
+        except (Refused, JournalError) as error:
+            raise ControlError(str(error)) from error
+        print("journaled: no engine runs, the next one does it")
+    else:
+        print("done")
 
 
 def _ask(folder: Path, request: dict[str, str]) -> dict[str, object]:
@@ -86,7 +105,7 @@ def _ask(folder: Path, request: dict[str, str]) -> dict[str, object]:
         answer = asyncio.run(ask(folder, request))
     except (OSError, ValueError) as error:
         msg = f"no engine answers at the journal {folder}: start one on it, or name its folder with --journal"
-        raise ControlError(msg) from error
+        raise NoEngineError(msg) from error
     if not answer["ok"]:
         raise ControlError(str(answer["error"]))
     return answer

@@ -1,6 +1,7 @@
 """Locks: kept as long as the broker lets us, and given up only when they have really ended."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -15,6 +16,7 @@ from queue_runtime.journal.events import (
     AttemptReleased,
     AttemptStarted,
     Completed,
+    Event,
     LapseReason,
     LeaseLapsed,
     LeasesRenewed,
@@ -23,12 +25,12 @@ from queue_runtime.journal.events import (
 )
 from queue_runtime.journal.state import EngineState
 from queue_runtime.plugins import LockLostInfo, Router, hookimpl
-from queue_runtime.providers.clock import Timestamp
+from queue_runtime.providers.clock import SystemClock, Timestamp
 from queue_runtime.providers.errors import ConnectionFailed, InvalidReceipt, QueueError
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, Operation, QueueKind, QueueSettings
 from queue_runtime.providers.message import Delivery, Message, Receipt
 from queue_runtime.providers.port import Address, SettleKind, Settlement
-from tests.engine.bench import QUEUE, Bench
+from tests.engine.bench import OUT, QUEUE, Bench
 
 
 def _gated() -> tuple[Router, asyncio.Event, list[tuple[bytes, int]], list[bool]]:
@@ -298,3 +300,55 @@ async def test_an_attempt_whose_lock_is_lost_before_it_is_durable_is_released_un
     assert answer is None
     assert seen == []
     assert bench.count(AttemptFailed) == 0
+
+
+class Stalling(MemoryProvider):
+    """Holds the thread of the leases up in its first renewal of `QUEUE`, as a machine does that was put to sleep."""
+
+    begun: ClassVar[threading.Event] = threading.Event()
+    ended: ClassVar[threading.Event] = threading.Event()
+    asked: ClassVar[list[tuple[str, float | None]]] = []
+
+    def sibling(self) -> MemoryProvider:
+        return Stalling(self._broker)
+
+    async def renew(
+        self, source: Address, receipts: Sequence[Receipt], for_s: float | None = None
+    ) -> list[Timestamp | QueueError]:
+        self.asked.append((source.queue, for_s))
+        if source.queue == QUEUE and not self.begun.is_set():
+            self.begun.set()
+            assert self.ended.wait(10.0)
+        return await super().renew(source, receipts, for_s)
+
+
+@pytest.mark.blocks_loop
+async def test_after_a_stall_an_engine_asks_for_longer_locks_and_keeps_them() -> None:
+    """A lock that was renewed too late is asked for twice its length; its handler is neither told nor run again."""
+    broker = MemoryBroker({QUEUE: QueueSettings(lock_s=4.0), OUT: QueueSettings(lock_s=2.0)})
+    bench = Bench()
+    bench.broker, bench.provider = broker, Stalling
+    router, gate, seen, lost = _gated()
+    await bench.send(Message(b"first"))
+    async with bench.engine(router, queues=(QUEUE, OUT)):
+        await bench.until(Stalling.begun.is_set)
+        await bench.send_to(OUT, Message(b"late", message_id="late"))
+        await bench.until(lambda: (b"late", 1) in seen)
+        until = bench.of(Received)[-1]
+        assert isinstance(until, Received)
+        late_at = until.locked_until - 800_000  # its renewal was due a second before the end, and is late 0.2 s after
+        await bench.until(lambda: SystemClock().now() >= late_at + 50_000)
+        Stalling.ended.set()
+        await bench.until(lambda: any(queue == OUT and (for_s or 0.0) > 3.5 for queue, for_s in Stalling.asked))
+        await bench.until(lambda: any(_renews(event, "out/late", until.locked_until) for event in bench.journal.events))
+        gate.set()
+        await bench.until(lambda: bench.count(Settled) == 2)
+
+    assert sorted(seen) == [(b"first", 1), (b"late", 1)]
+    assert lost == [False, False]
+
+
+def _renews(event: Event, key: str, beyond_us: int) -> bool:
+    return isinstance(event, LeasesRenewed) and any(
+        renewed == key and until > beyond_us for renewed, _, until in event.leases
+    )
