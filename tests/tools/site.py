@@ -12,6 +12,7 @@ from queue_runtime.engine.control import ask
 from queue_runtime.providers.memory import MemoryBroker
 from queue_runtime.providers.message import QueueName
 
+POLL_S = 0.02  # how often another process is looked at
 QUEUE = QueueName("webhooks")
 
 
@@ -60,13 +61,13 @@ class Site:
         """Return when the queue is."""
         async with asyncio.timeout(30):
             while self.broker.counts(QUEUE).active or self.broker.counts(QUEUE).in_flight:  # noqa: ASYNC110 - another process works
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(POLL_S)
 
     async def until(self, **figures: object) -> None:
         """Return when the engine answers, and its status has these figures."""
         async with asyncio.timeout(30):
             while not _has(await self._status(), figures):  # noqa: ASYNC110 - another process works
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(POLL_S)
 
     async def _status(self) -> dict[str, object]:
         try:
