@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import math
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -28,10 +30,12 @@ async def _run(measure: Measure[T], folder: Path) -> T:
     return await measure(folder)
 
 
-def alternating(variants: Mapping[K, Measure[Round]], rounds: int) -> dict[K, list[Round]]:
-    """Run every variant in turn, `rounds` times over."""
+def alternating(variants: Mapping[K, Measure[Round]], rounds: int, until: float = math.inf) -> dict[K, list[Round]]:
+    """Run every variant in turn, `rounds` times over, or until `until` on the monotonic clock; once in any case."""
     results: dict[K, list[Round]] = {name: [] for name in variants}
-    for _ in range(rounds):
+    for number in range(rounds):
+        if number and time.monotonic() > until:
+            break
         for name, measure in variants.items():
             results[name].append(once(measure))
     return results

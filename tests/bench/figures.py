@@ -35,6 +35,7 @@ class Spread:
 class Summary:
     """The rounds of one variant. `of_limit` compares each round with the limit's beside it, where there is one."""
 
+    rounds: int
     msgs_per_s: Spread
     of_limit: Spread | None
     cpu_us: float
@@ -73,6 +74,7 @@ def summary(rounds: Sequence[Round], limits: Sequence[Round] = ()) -> Summary:
     """Return medians; the ratio is that of each round to the limit of the same round, because machines drift."""
     p50, p95, p99 = (statistics.median(cut) for cut in zip(*(percentiles(one.took_ms) for one in rounds), strict=True))
     return Summary(
+        rounds=len(rounds),
         msgs_per_s=spread([one.msgs_per_s for one in rounds]),
         of_limit=spread(list(starmap(_ratio, zip(rounds, limits, strict=True)))) if limits else None,
         cpu_us=statistics.median(one.cpu_us for one in rounds),

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes of everything. `messages` says by concurrency how many one round takes."""
+    """Sizes of everything. `messages`: by concurrency, how many one round takes. After `limit_s` nothing is begun."""
 
+    limit_s: float
     rounds: int
     messages: tuple[tuple[int, int], ...]
     latency_rounds: int
@@ -25,6 +26,7 @@ class Plan:
 
 
 DEFAULT = Plan(
+    limit_s=690.0,
     rounds=5,
     messages=((1, 300), (10, 1_500), (100, 4_000)),
     latency_rounds=3,
@@ -38,6 +40,7 @@ DEFAULT = Plan(
 )
 
 QUICK = Plan(
+    limit_s=240.0,
     rounds=1,
     messages=((1, 20), (10, 50), (100, 200)),
     latency_rounds=1,
@@ -51,6 +54,7 @@ QUICK = Plan(
 )
 
 FULL = Plan(
+    limit_s=7_200.0,
     rounds=9,
     messages=((1, 600), (10, 3_000), (100, 8_000)),
     latency_rounds=5,

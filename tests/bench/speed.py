@@ -49,15 +49,15 @@ def main_cell(bodies: Sequence[bytes], plan: Plan) -> dict[str, Summary]:
     return {name: summary(rounds, results[LIMIT]) for name, rounds in results.items()}
 
 
-def grid(bodies: dict[str, list[bytes]], plan: Plan) -> Grid:
-    """Measure every body at every concurrency, all in one alternation."""
+def grid(bodies: dict[str, list[bytes]], plan: Plan, until: float) -> Grid:
+    """Measure every body at every concurrency, all in one alternation, in fewer rounds if `until` passes."""
     cells: dict[Cell, Measure[Round]] = {}
     for name, some in bodies.items():
         for at_a_time, count in plan.messages:
             variants = side_by_side(some, at_a_time, count)
             variants[IN_SESSIONS] = partial(engine_round, messages(some, count, sessions=SESSIONS), Shape(at_a_time))
             cells.update(((name, at_a_time, variant), measure) for variant, measure in variants.items())
-    results = alternating(cells, plan.rounds)
+    results = alternating(cells, plan.rounds, until)
     figures: Grid = {}
     for (name, at_a_time, variant), rounds in results.items():
         column = figures.setdefault(name, {}).setdefault(at_a_time, {})
