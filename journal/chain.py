@@ -94,6 +94,18 @@ class ChainCheck:
         if self._records:
             raise JournalCorrupt(self.sealed + 1, f"the commit group that begins here has no end by {self.position}")
 
+    def follow(self, position: int, chain: bytes) -> None:
+        """Check that a segment which follows `position` with the hash `chain` goes on here.
+
+        Raises:
+            JournalCorrupt: rows are missing between the two, or it belongs to another history.
+        """
+        self.end()
+        if position != self.position:
+            raise JournalCorrupt(self.position + 1, f"the next segment follows {position}")
+        if chain != self.chain:
+            raise JournalCorrupt(self.position + 1, "the next segment follows another hash than these rows end with")
+
     def _seal(self, position: int, chain: bytes) -> None:
         first = self.sealed + 1
         if link(self.chain, first, self._records) != chain:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from queue_runtime.journal.conformance_harness import JournalHarness, started
@@ -91,6 +93,30 @@ class SnapshotPromises:
         fold(life(3), (await state_of(journal))[1])
 
         assert (await state_of(journal))[1] == fold(life(1))
+        await journal.close()
+
+    async def test_what_is_appended_while_a_snapshot_is_stored_is_kept_once(self, harness: JournalHarness) -> None:
+        """The state may go on with what is appended meanwhile: snapshot and later events are all that happened."""
+        journal = await harness.open()
+        state, happened = EngineState(), [*life(1)]
+        journal.append(happened)
+        fold(happened, state)
+        storing = asyncio.create_task(journal.snapshot(state))
+
+        number = 1
+        while not storing.done():
+            number += 1
+            happened += life(number)
+            journal.append(life(number))
+            fold(life(number), state)
+            await asyncio.sleep(0)
+        await storing
+        await journal.wait(journal.position)
+        await harness.crash()
+
+        journal = await harness.open()
+        assert journal.durable == len(happened)
+        assert (await state_of(journal))[1] == fold(happened) == state
         await journal.close()
 
     async def test_a_snapshot_is_never_ahead_of_its_events(self, harness: JournalHarness) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from queue_runtime.journal.errors import JournalUnavailable
+from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.head import HeadFile
 from queue_runtime.journal.lock import OwnerLock
-from queue_runtime.journal.segments import Layout, create_file, prepare_folder, sync_folder
+from queue_runtime.journal.segment_file import Shelf, empty_log
+from queue_runtime.journal.segments import Layout, create_file, prepare_folder, remove_segment, sync_folder
+from queue_runtime.journal.writer import GroupEnd
 
 __all__ = ["OwnedFolder"]
 
@@ -37,6 +39,8 @@ class OwnedFolder:
                 layout = prepare_folder(path)
                 lock = OwnerLock(layout.lock)
                 undo.callback(lock.release)
+                for half in layout.left_over():
+                    half.unlink()
                 if layout.segments():
                     head = HeadFile(layout.head)
                 else:  # the head comes first, so that a journal without one is known to have lost it
@@ -48,6 +52,44 @@ class OwnedFolder:
                 raise JournalUnavailable(msg) from error
             undo.pop_all()
         return cls(layout, lock, head)
+
+    def present_segment(self, acknowledged: GroupEnd) -> Path:
+        """Return the segment to go on in, once what was acknowledged proves to be there.
+
+        Raises:
+            JournalCorrupt: it is not; names the first position that is gone, or is not what it was.
+            JournalUnavailable: it cannot be read.
+        """
+        position = acknowledged[0]
+        shelf = Shelf(self.layout)
+        try:
+            present = shelf.newest()
+            if present.end() < position:
+                raise JournalCorrupt(
+                    present.end() + 1, f"the database ends before here, but {position} was acknowledged"
+                )
+            if shelf.since(position)[0].group_end(position) != acknowledged:
+                raise JournalCorrupt(position, "the hash chain is not the one that was acknowledged")
+            return present.path
+        finally:
+            shelf.close()
+
+    def clear_up(self, present: Path) -> None:
+        """Remove a segment that was never begun, and empty the logs that a dead process left of sealed ones.
+
+        Raises:
+            JournalUnavailable: the disk is broken.
+        """
+        for path in self.layout.segments():
+            if path < present:
+                with contextlib.suppress(JournalError):  # they can be read with their logs
+                    empty_log(path)
+            elif path > present:
+                try:
+                    remove_segment(path)
+                except OSError as error:
+                    msg = f"segment {path}, which was never begun, cannot be removed: {error}"
+                    raise JournalUnavailable(msg) from error
 
     def free(self) -> None:
         """Give the folder back. Twice is harmless."""

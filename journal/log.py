@@ -8,20 +8,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from queue_runtime.journal.chain import GENESIS, ChainCheck
+from queue_runtime.journal.chain import GENESIS
 from queue_runtime.journal.codec import CODEC, Encoded
-from queue_runtime.journal.errors import EventRefused, JournalCorrupt, JournalError, JournalUnavailable
+from queue_runtime.journal.errors import EventRefused, JournalError, JournalUnavailable
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.folder import OwnedFolder
+from queue_runtime.journal.history import history
+from queue_runtime.journal.keeper import Keeper
+from queue_runtime.journal.rotation import is_due
 from queue_runtime.journal.settings import JournalSettings
-from queue_runtime.journal.snapshot import Snapshot, pack_snapshot, read_snapshot, write_snapshot
+from queue_runtime.journal.snapshot import Snapshot, pack_snapshot
 from queue_runtime.journal.state import EngineState
 from queue_runtime.journal.watchers import CommitCallback, Watchers
 from queue_runtime.journal.writer import GroupEnd, Writer
 
 __all__ = ["SqliteJournal"]
-
-_PAGE_ROWS = 1_000  # of one read while loading: the loop gets its turn in between
 
 
 class SqliteJournal:
@@ -31,11 +32,12 @@ class SqliteJournal:
         """For `open` alone."""
         self._owned = owned
         self._settings = settings
-        self._writer = Writer(owned.layout.segment(1), settings)
+        self._writer = Writer(owned.layout.segments()[-1], settings)
         self._end: GroupEnd = (0, GENESIS)
         self._position = 0
         self._queue: list[Encoded] = []
         self._work = asyncio.Event()
+        self._keeper = Keeper(owned, settings, self._work.set)
         self._task: asyncio.Task[None] | None = None
         self._watchers = Watchers()
         self._failure: str | None = None
@@ -55,6 +57,7 @@ class SqliteJournal:
         journal = cls(owned, settings or JournalSettings())
         try:
             await journal._start((owned.head.position, owned.head.chain))
+            await asyncio.to_thread(owned.clear_up, journal._writer.path)
         except BaseException:
             await journal._writer.close()
             owned.free()
@@ -63,16 +66,15 @@ class SqliteJournal:
 
     async def _start(self, acknowledged: GroupEnd, *, after_failure: bool = False) -> None:
         """Open the writer, hold what it finds against what was acknowledged, and begin to commit."""
+        path = await asyncio.to_thread(self._owned.present_segment, acknowledged)
+        self._writer = Writer(path, self._settings)
         await self._writer.open()
-        end, position = self._writer.end, acknowledged[0]
-        if end[0] < position:
-            raise JournalCorrupt(end[0] + 1, f"the database ends before here, but {position} was acknowledged")
-        if await self._writer.group_end(position) != acknowledged:
-            raise JournalCorrupt(position, "the hash chain is not the one that was acknowledged")
+        end = self._writer.end
         self._end = end
         self._position = end[0]
         if after_failure:
             await self._writer.try_writing()
+        self._keeper.accept()
         self._failure = None  # nothing above may leave a task behind: a second one would commit beside the first
         self._task = asyncio.create_task(self._commit_groups(), name="journal-writer")
         self._task.add_done_callback(self._writer_ended)
@@ -125,7 +127,7 @@ class SqliteJournal:
             raise ValueError(msg)
         await self._watchers.waiter(position)
 
-    async def load(self) -> AsyncIterator[tuple[int, Event | EngineState]]:
+    def load(self) -> AsyncIterator[tuple[int, Event | EngineState]]:
         """Yield the newest snapshot (if any) with its position, then every durable event after it, in order.
 
         Raises:
@@ -134,41 +136,23 @@ class SqliteJournal:
             JournalUnavailable: it cannot be read.
         """
         self._check_usable()
-        until = self._end[0]
-        snapshot = await asyncio.to_thread(read_snapshot, self._owned.layout.newest_snapshot)
-        after = 0 if snapshot is None else snapshot.position
-        if after > until:
-            raise JournalCorrupt(until + 1, f"the database ends before here, but there is a snapshot of {after}")
-        if snapshot is not None:
-            yield after, snapshot.state
-        check = ChainCheck(*await self._writer.group_end(after))
-        while check.position < until:
-            rows = await self._writer.page(check.position, until, _PAGE_ROWS)
-            if not rows:
-                raise JournalCorrupt(check.position + 1, f"nothing is stored from here to {until}")
-            for position, chain, row in rows:
-                check.feed(position, chain, row)
-                if position > after:
-                    yield position, CODEC.decode(row, position)
-        check.end()
+        return history(self._owned.layout, self._end[0])
 
     async def snapshot(self, state: EngineState) -> None:
         """Store the state that all events so far fold into, so that the next start need not read them again.
 
-        `state` is packed before this first waits: it may change afterwards.
+        Begins a new segment where the present one is too large or too old. Several calls take their turns; one that is
+        cancelled goes on without its caller.
 
         Raises:
             JournalUnavailable: it cannot be written, or its events could not.
         """
         self._check_usable()
-        packed = pack_snapshot(Snapshot(self._position, state))
-        await self.wait(self._position)  # a state is never ahead of its events
-        path = self._owned.layout.newest_snapshot
-        try:
-            await asyncio.to_thread(write_snapshot, path, packed)
-        except OSError as error:
-            msg = f"snapshot {path} cannot be written: {error}"
-            raise JournalUnavailable(msg) from error
+        if is_due(self._writer, self._position, self._settings):
+            await self._keeper.rotate(state, lambda: self._writer)
+        else:
+            packed = pack_snapshot(Snapshot(self._position, state))
+            await self._keeper.keep(packed, self.wait(self._position))
 
     async def recover(self) -> None:
         """After a failed commit: reopen, and check that what was durable still is. May be called again and again.
@@ -201,6 +185,8 @@ class SqliteJournal:
         try:
             if self._task is not None:
                 await asyncio.wait([self._task])
+            self._keeper.refuse(JournalError(f"journal {self._owned.layout.folder} is closed"))
+            await self._keeper.finish()
             if self._failure is not None and failed_before is None:
                 raise JournalUnavailable(self._failure)
             if self._failure is None:
@@ -217,17 +203,25 @@ class SqliteJournal:
         """Commit what is queued, group by group, until the journal closes."""
         while True:
             await self._work.wait()
-            if not self._queue:
+            swap = self._keeper.swap
+            if not self._queue and swap is None:
                 return  # closing
+            if swap is not None and not swap.pack(self._position):  # of the end of the group that is taken next
+                swap = self._keeper.swap = None
             group, self._queue = self._queue, []
-            self._watchers.commit_begins(self._position)
             if not self._is_closed:
                 self._work.clear()
-            await self._writer.commit(group)
-            if self._settings.synchronous == "FULL":  # else the file might outlive what it speaks of
-                self._owned.head.write(*self._writer.end)
-            self._end = self._writer.end
-            self._watchers.committed(self._end[0])
+            if group:
+                self._watchers.commit_begins(self._position)
+                await self._writer.commit(group)
+                if self._settings.synchronous == "FULL":  # else the file might outlive what it speaks of
+                    self._owned.head.write(*self._writer.end)
+                self._end = self._writer.end
+                self._watchers.committed(self._end[0])
+            if swap is not None:
+                self._writer = await swap.carry_out(self._writer, self._settings.synchronous)
+                self._owned.head.write(*self._end)  # durable in either mode by now
+                self._keeper.swap = None
 
     def _writer_ended(self, task: asyncio.Task[None]) -> None:
         """Fail everything that waits, whatever the writer ended with; only `close` ends it in good order."""
@@ -238,6 +232,7 @@ class SqliteJournal:
         self._queue.clear()
         self._work.clear()
         self._position = self._end[0]
+        self._keeper.refuse(JournalUnavailable(self._failure))
         self._watchers.failed(self._end[0], JournalUnavailable(self._failure))
 
     def _check_usable(self) -> None:

@@ -64,11 +64,13 @@ class Journal(Protocol):
     async def snapshot(self, state: EngineState) -> None:
         """Keep `state`, that all events so far fold into, so that the next `load` need not yield them again.
 
-        It is packed before this first waits: it may change afterwards. A snapshot never replaces an event; one that
-        cannot be read is left out of `load`, which yields its events instead.
+        `state` has to be the live one: while this runs it may change, by what is appended and by nothing else, for the
+        journal packs it at an instant of its own choice between two turns of the loop. Afterwards it is no concern of
+        the journal's. A snapshot never replaces an event; one that cannot be read is left out of `load`, which yields
+        events instead. A journal in files may begin a new one with it.
 
         Raises:
-            JournalUnavailable: it cannot be written, or the events before it could not.
+            JournalUnavailable: it cannot be written, or the events before it could not. Appending goes on.
         """
         ...
 

@@ -6,6 +6,8 @@ from functools import cache
 
 __all__ = [
     "APPLICATION_ID",
+    "BASE",
+    "BEGIN",
     "COUNTS",
     "CREATE",
     "EMPTY_PROBE",
@@ -15,6 +17,7 @@ __all__ = [
     "KINDS",
     "LAST_ROW",
     "LAYOUT",
+    "LAYOUT_WITH_BASE",
     "MAX_ROWS",
     "PRAGMAS",
     "ROWS",
@@ -23,7 +26,8 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x71726A31
-LAYOUT = 1
+LAYOUT = 2
+LAYOUT_WITH_BASE = 2
 
 MAX_ROWS = 256
 """Rows in one statement: more would save little, and every prepared size stays in memory."""
@@ -42,6 +46,7 @@ PRAGMA max_page_count = {max_pages};
 # on the key costs a tenth of the speed, and the maps are rebuilt by the fold. The body is last, so that reading the
 # other columns does not touch its overflow pages.
 CREATE = f"""
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS events (
     position    INTEGER PRIMARY KEY,
     chain       BLOB,              -- hash over everything up to here, in the last row of each commit group
@@ -58,6 +63,12 @@ CREATE TABLE IF NOT EXISTS events (
     crc         INTEGER NOT NULL,  -- of what the chain covers of this row: tells which row was altered
     body        BLOB
 );
+CREATE TABLE IF NOT EXISTS base ( -- one row; the first segment of layout 1 has none, nor one that was never begun
+    position    INTEGER NOT NULL,  -- of the last row of the segment before
+    chain       BLOB NOT NULL,     -- its hash
+    created_at  INTEGER NOT NULL,  -- microseconds since 1970, UTC
+    crc         INTEGER NOT NULL   -- of the three
+);
 CREATE TABLE IF NOT EXISTS probe (filler BLOB);
 CREATE TABLE IF NOT EXISTS kinds (kind INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE VIEW IF NOT EXISTS events_named AS
@@ -70,8 +81,15 @@ CREATE TRIGGER IF NOT EXISTS events_are_never_deleted BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {LAYOUT};
+COMMIT;
 """  # noqa: S608 - two numbers of ours
-"""The layout of a segment; the last statement says that it is complete."""
+"""The layout of a segment, all of it or nothing; what an older version laid out is added to."""
+
+BEGIN = "INSERT INTO base (position, chain, created_at, crc) VALUES (?, ?, ?, ?)"
+"""Say what a segment follows: from then on it is one."""
+
+BASE = "SELECT position, chain, created_at, crc FROM base"
+"""What a segment follows, and since when it is there."""
 
 FILL_PROBE = "INSERT INTO probe (filler) VALUES (zeroblob(1048576))"
 """Take up room, to find out whether there is any."""
@@ -102,8 +120,8 @@ ORDER BY position LIMIT :limit
 COUNTS = "SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind"
 """How many events of each kind there are."""
 
-SPAN = "SELECT min(position), max(position), min(at), max(at) FROM events"
-"""From where to where a segment goes."""
+SPAN = "SELECT min(position), max(position), min(at), max(at) FROM events GROUP BY NULL"
+"""From where to where a segment goes; nothing if it has no row."""
 
 LAST_ROW = "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1"
 """The end of the segment."""

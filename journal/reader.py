@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, cast
@@ -12,10 +12,10 @@ from typing import Self, cast
 from queue_runtime.journal import queries
 from queue_runtime.journal.chain import Row, check_body
 from queue_runtime.journal.codec import CODEC
-from queue_runtime.journal.errors import JournalError, UnknownEvent
+from queue_runtime.journal.errors import JournalError, JournalUnavailable, UnknownEvent
 from queue_runtime.journal.events import EVENT_TYPES, Event
+from queue_runtime.journal.segment_file import FIRST, LAST, SegmentFile, Shelf
 from queue_runtime.journal.segments import Layout
-from queue_runtime.journal.writer import translated
 
 __all__ = ["Entry", "JournalReader", "JournalStatistics"]
 
@@ -51,6 +51,7 @@ class JournalStatistics:
     last_at: int | None
     events: dict[str, int]
     file_bytes: int
+    segments: int
 
 
 class JournalReader:
@@ -64,15 +65,10 @@ class JournalReader:
             JournalUnavailable: it cannot be read.
         """
         self._layout = Layout(Path(path))
-        segments = self._layout.segments() if self._layout.folder.is_dir() else []
-        if not segments:
+        if not self._layout.folder.is_dir() or not self._layout.segments():
             msg = f"there is no journal in {path}; name the folder that an engine keeps one in"
             raise JournalError(msg)
-        self._segment = segments[-1]
-        with translated(self._segment, 1):
-            uri = f"{self._segment.absolute().as_uri()}?mode=ro"
-            self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-            self._connection.execute("PRAGMA query_only = 1")
+        self._shelf = Shelf(self._layout)
 
     def __enter__(self) -> Self:
         """Return the reader itself; leaving closes it."""
@@ -83,7 +79,7 @@ class JournalReader:
 
     def close(self) -> None:
         """Close the files. Twice is harmless."""
-        self._connection.close()
+        self._shelf.close()
 
     def entries(
         self,
@@ -110,13 +106,14 @@ class JournalReader:
             "kinds": json.dumps([_kind(name) for name in names]) if names else None,
             "limit": _PAGE_ROWS,
         }
-        while True:
-            rows = self._fetch(queries.ENTRIES, {"after": after, **wanted}, after + 1)
-            for position, _, *row in rows:
-                yield _entry(cast("int", position), cast("Row", tuple(row)))
-            if len(rows) < _PAGE_ROWS:
-                return
-            after = cast("int", rows[-1][0])
+        for segment in self._segments(after):
+            while True:
+                rows = segment.fetch(queries.ENTRIES, {"after": after, **wanted}, after + 1)
+                for position, _, *row in rows:
+                    yield _entry(cast("int", position), cast("Row", tuple(row)))
+                if len(rows) < _PAGE_ROWS:
+                    break
+                after = cast("int", rows[-1][0])
 
     def last_position(self) -> int:
         """Return the last position that is committed; 0 in an empty journal.
@@ -124,8 +121,8 @@ class JournalReader:
         Raises:
             JournalUnavailable, JournalCorrupt: it cannot be read.
         """
-        rows = self._fetch(queries.LAST_ROW, {}, 1)
-        return cast("int", rows[0][0]) if rows else 0
+        segments = self._segments(LAST)
+        return segments[-1].end() if segments else 0
 
     def statistics(self) -> JournalStatistics:
         """Count what is stored.
@@ -133,21 +130,32 @@ class JournalReader:
         Raises:
             JournalUnavailable, JournalCorrupt: it cannot be read.
         """
-        counts = cast("list[tuple[int, int]]", self._fetch(queries.COUNTS, {}, 1))
-        first, last, first_at, last_at = cast("tuple[int | None, ...]", self._fetch(queries.SPAN, {}, 1)[0])
+        events: Counter[int] = Counter()
+        spans: list[tuple[int, int, int, int]] = []
+        for segment in self._segments(FIRST):
+            for kind, count in cast("list[tuple[int, int]]", segment.fetch(queries.COUNTS)):
+                events[kind] += count
+            spans += cast("list[tuple[int, int, int, int]]", segment.fetch(queries.SPAN))
         files = [path for path in self._layout.folder.iterdir() if path.is_file()]
         return JournalStatistics(
-            first_position=first or 0,
-            last_position=last or 0,
-            first_at=first_at,
-            last_at=last_at,
-            events={_NAMES.get(kind, f"kind {kind}"): count for kind, count in counts},
+            first_position=spans[0][0] if spans else 0,
+            last_position=spans[-1][1] if spans else 0,
+            first_at=min(span[2] for span in spans) if spans else None,
+            last_at=max(span[3] for span in spans) if spans else None,
+            events={_NAMES.get(kind, f"kind {kind}"): count for kind, count in sorted(events.items())},
             file_bytes=sum(path.stat().st_size for path in files),
+            segments=len(self._layout.segments()),
         )
 
-    def _fetch(self, query: str, parameters: Mapping[str, object], position: int) -> list[tuple[object, ...]]:
-        with translated(self._segment, position):
-            return self._connection.execute(query, parameters).fetchall()
+    def _segments(self, after: int) -> list[SegmentFile]:
+        """Look up the segments that hold what follows `after`; one that is dropped just now is looked past."""
+        while True:
+            paths = self._layout.segments()
+            try:
+                return self._shelf.since(after)
+            except JournalUnavailable:
+                if paths == self._layout.segments():
+                    raise
 
 
 def _kind(name: str) -> int:

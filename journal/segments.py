@@ -3,8 +3,10 @@
     lock                        held by the writer, see lock.py
     head                        where the hash chain ended, kept outside the database, see head.py
     00000001.segment.sqlite     events, beginning at position 1; numbered so that names sort by age
-    00000001.snapshot           the state before the first event of that segment; the first segment has none
+    00000002.snapshot           the state before the first event of that segment; the first segment has none
     newest.snapshot             the state at a later position: it bounds the cost of the next start
+    *.new                       a file that is being written; removed when the journal is opened
+    damaged-*                   what a repair moved aside
 
 Nobody but the owner of the process may read any of it: bodies and receipts are in there.
 """
@@ -18,9 +20,10 @@ from pathlib import Path
 
 from queue_runtime.journal.errors import JournalError
 
-__all__ = ["Layout", "prepare_folder"]
+__all__ = ["Layout", "files_of", "has_log", "number_of", "prepare_folder", "remove_segment"]
 
 _SEGMENT = re.compile(r"(\d{8})\.segment\.sqlite")
+_BESIDE = ("-wal", "-shm")  # SQLite's own, while a segment is open or after a crash
 
 
 class Layout:
@@ -38,8 +41,47 @@ class Layout:
         return self.folder / f"{number:08d}.segment.sqlite"
 
     def segments(self) -> list[Path]:
-        """Return the segments that are there, oldest first."""
+        """Return the segments that are there, oldest first; the last may be one that is being made."""
         return sorted(path for path in self.folder.iterdir() if _SEGMENT.fullmatch(path.name))
+
+    def snapshot(self, number: int) -> Path:
+        """Return the path of the state before segment `number`."""
+        return self.folder / f"{number:08d}.snapshot"
+
+    def snapshots(self) -> list[Path]:
+        """Return the snapshots that are there, in no order of age."""
+        return sorted(self.folder.glob("*.snapshot"))
+
+    def left_over(self) -> list[Path]:
+        """Return what a process that died left: files half written, and what SQLite keeps beside a segment now gone."""
+        halves = [path for path in self.folder.glob("*.new*") if path.is_file()]
+        beside = [path for suffix in _BESIDE for path in self.folder.glob(f"*.segment.sqlite{suffix}")]
+        return halves + [path for path in beside if not path.with_name(path.name[: -len("-wal")]).exists()]
+
+
+def number_of(segment: Path) -> int:
+    """Return the number of a segment."""
+    return int(segment.name.partition(".")[0])
+
+
+def files_of(segment: Path) -> list[Path]:
+    """Return the paths of a segment's files: its own, and those that SQLite keeps beside it now and then."""
+    return [segment, *(segment.with_name(segment.name + suffix) for suffix in _BESIDE)]
+
+
+def has_log(segment: Path) -> bool:
+    """Tell whether a part of the segment may be in a write-ahead log."""
+    return segment.with_name(f"{segment.name}-wal").exists()
+
+
+def remove_segment(segment: Path) -> None:
+    """Remove a segment, all of it at once: what SQLite keeps beside it is nothing without it.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for path in files_of(segment):
+        path.unlink(missing_ok=True)
 
 
 def prepare_folder(folder: Path) -> Layout:

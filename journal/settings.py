@@ -22,6 +22,8 @@ class JournalSettings:
         max_event_bytes: the largest event that is taken, after compression. The default is above what any supported
             broker delivers (100 MB).
         max_pages: the largest size of the database in pages of 8 KiB; what would exceed it fails as on a full disk.
+        segment_bytes: size from which the next snapshot begins a new segment. Whole segments are what retention drops.
+        segment_age_s: age from which it does. 0 is every time.
         yield_to_writer: True keeps commits fast beside an event loop that never rests: shortens the interpreter's
             switch interval while the journal is open, and lets the loop pause while a commit is late. See `guard.py`.
     """
@@ -30,4 +32,6 @@ class JournalSettings:
     checkpoint_pages: int = 160
     max_event_bytes: int = 128 * _MIB
     max_pages: int | None = None
+    segment_bytes: int = 1024 * _MIB
+    segment_age_s: float = 24 * 3_600.0
     yield_to_writer: bool = False

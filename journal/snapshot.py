@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from operator import attrgetter
@@ -22,19 +23,29 @@ from queue_runtime.journal.codec import CODEC
 from queue_runtime.journal.errors import JournalCorrupt
 from queue_runtime.journal.events import EVENT_TYPES, Duplicate, Event, Received
 from queue_runtime.journal.plain import packer, unpack
-from queue_runtime.journal.segments import sync_folder
+from queue_runtime.journal.segments import Layout, sync_folder
 from queue_runtime.journal.shapes import Rebuild, items_of, rebuilder
 from queue_runtime.journal.state import EngineState
 
-__all__ = ["Snapshot", "pack_snapshot", "read_snapshot", "unpack_snapshot", "write_snapshot"]
+__all__ = [
+    "Snapshot",
+    "check_snapshot",
+    "newest_snapshot",
+    "pack_snapshot",
+    "read_snapshot",
+    "unpack_snapshot",
+    "write_snapshot",
+]
 
 _log = logging.getLogger(__name__)
 
 VERSION = 2
 """Of the shape of `EngineState` in a file. Raise it with any change of a field there: older snapshots are left out."""
 
-_MAGIC = b"queue-runtime snapshot\n"
+_MAGIC = b"queue-runtime snapshot 2\n"
+_POSITION = struct.Struct(">Q")
 _DIGEST_BYTES = 32
+_HEADER_BYTES = len(_MAGIC) + _POSITION.size + _DIGEST_BYTES
 _MAX_BYTES = 1 << 34  # a damaged frame may claim any size
 
 
@@ -46,9 +57,10 @@ class Snapshot(NamedTuple):
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
-    """Return the bytes of a snapshot: mark, digest, compressed msgpack. Takes about 2 us a live message and field."""
-    packed = zstandard.ZstdCompressor(level=1).compress(_pack((VERSION, snapshot.position, snapshot.state)))
-    return _MAGIC + hashlib.sha256(packed).digest() + packed
+    """Return the bytes of a snapshot: mark, position, digest, compressed msgpack. 2 us a live message and field."""
+    packed = zstandard.ZstdCompressor(level=1).compress(_pack((VERSION, snapshot.state)))
+    position = _POSITION.pack(snapshot.position)
+    return _MAGIC + position + hashlib.sha256(position + packed).digest() + packed
 
 
 def unpack_snapshot(content: bytes) -> Snapshot:
@@ -58,19 +70,30 @@ def unpack_snapshot(content: bytes) -> Snapshot:
         ValueError: it is damaged, or of another version.
         UnknownEvent: a newer version wrote it.
     """
-    start = len(_MAGIC) + _DIGEST_BYTES
-    digest, packed = content[len(_MAGIC) : start], content[start:]
-    if not content.startswith(_MAGIC) or hashlib.sha256(packed).digest() != digest:
-        msg = "it does not match its digest"
-        raise ValueError(msg)
-    version, position, state = items_of(unpack(zstandard.ZstdDecompressor().decompress(packed)))
+    position = check_snapshot(content)
+    packed = content[_HEADER_BYTES:]
+    version, state = items_of(unpack(zstandard.ZstdDecompressor().decompress(packed)))
     if version != VERSION:
         msg = f"its version is {version}, this one reads {VERSION}"
         raise ValueError(msg)
     try:
-        return Snapshot(cast("int", position), cast("EngineState", _rebuild_state(state)))
+        return Snapshot(position, cast("EngineState", _rebuild_state(state)))
     except (TypeError, JournalCorrupt) as error:
         raise ValueError(str(error)) from error
+
+
+def check_snapshot(content: bytes) -> int:
+    """Return the position of the snapshot in `content`, without building its state.
+
+    Raises:
+        ValueError: it is damaged, or of another layout.
+    """
+    position = content[len(_MAGIC) : len(_MAGIC) + _POSITION.size]
+    digest, packed = content[_HEADER_BYTES - _DIGEST_BYTES : _HEADER_BYTES], content[_HEADER_BYTES:]
+    if not content.startswith(_MAGIC) or hashlib.sha256(position + packed).digest() != digest:
+        msg = "it does not match its digest"
+        raise ValueError(msg)
+    return int(_POSITION.unpack(position)[0])
 
 
 def write_snapshot(path: Path, packed: bytes) -> None:
@@ -101,8 +124,33 @@ def read_snapshot(path: Path) -> Snapshot | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        _log.warning("snapshot %s is left out and all events are read instead: %s", path, error)
+        _log.warning("snapshot %s is left out and the events before it are read instead: %s", path, error)
         return None
+
+
+def newest_snapshot(layout: Layout) -> Snapshot | None:
+    """Return the snapshot of the latest position among those in the folder that can be read; None if there is none.
+
+    Raises:
+        As `read_snapshot`.
+    """
+    for path in sorted(layout.snapshots(), key=_claimed_position, reverse=True):
+        snapshot = read_snapshot(path)
+        if snapshot is not None:
+            return snapshot
+    return None
+
+
+def _claimed_position(path: Path) -> int:
+    """What a snapshot says of itself, unproved. One that says nothing comes first: reading it is worth a warning."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return -1
+    if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
+        return 1 << 64
+    return int(_POSITION.unpack_from(header, len(_MAGIC))[0])
 
 
 _getters: dict[type, Callable[[object], object]] = {}

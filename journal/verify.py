@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple
 
-from queue_runtime.journal import queries
 from queue_runtime.journal.chain import GENESIS, ChainCheck, Row
 from queue_runtime.journal.codec import CODEC
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, UnknownEvent
 from queue_runtime.journal.head import Head, read_head
+from queue_runtime.journal.segment_file import FIRST, SegmentFile, Shelf
 from queue_runtime.journal.segments import Layout
-from queue_runtime.journal.writer import StoredRow, translated
+from queue_runtime.journal.snapshot import check_snapshot, unpack_snapshot
 
 __all__ = ["Verdict", "verify"]
-
-_PAGE_ROWS = 500  # of one transaction: a long reader keeps the write-ahead log from being reused
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,56 +42,73 @@ class Verdict:
 
 
 def verify(path: Path | str) -> Verdict:
-    """Read the whole journal in the folder `path` and check every row, body, checksum and hash, and the kept head.
+    """Read the whole journal in the folder `path` and check every row, body, checksum, hash and snapshot, and the head.
 
-    The engine may run meanwhile; what it appends after the call began may be left out. Blocks on the disk.
+    Begins with what the oldest segment that is left says it follows. The engine may run meanwhile; what it appends
+    after the call began may be left out. Blocks on the disk.
 
     Raises:
         JournalError: there is no journal.
         JournalUnavailable: it cannot be read.
     """
     layout = Layout(Path(path))
-    segments = layout.segments() if layout.folder.is_dir() else []
-    if not segments:
+    if not layout.folder.is_dir() or not layout.segments():
         msg = f"there is no journal in {path}; name the folder that an engine keeps one in"
         raise JournalError(msg)
     check, unknown = ChainCheck(0, GENESIS), 0
+    shelf = Shelf(layout)
     try:
-        head, is_whole = read_head(layout.head)  # first: the journal only grows beyond it
-        for position, chain, row in _rows(segments[-1]):
-            check.feed(position, chain, row)
-            _check_acknowledged(position, chain, head)
-            unknown += _is_unknown(position, row)
+        head, is_whole = read_head(layout.head)  # head and snapshots first: the journal only grows beyond them
+        snapshots = [_look_at(snapshot) for snapshot in layout.snapshots()]
+        segments = shelf.since(FIRST)
+        if segments:
+            check = ChainCheck(*segments[0].base)
+        for segment in segments:
+            check.follow(*segment.base)
+            _check_acknowledged(*segment.base, head)
+            for position, chain, row in segment.rows():
+                check.feed(position, chain, row)
+                _check_acknowledged(position, chain, head)
+                unknown += _is_unknown(position, row)
         check.end()
         _check_end(check.position, head)
     except JournalCorrupt as error:
         return Verdict(min(check.position, error.position - 1), error.position, str(error), unknown)
-    if not is_whole:
-        return Verdict(
-            check.position, check.position + 1, f"a slot of {layout.head} is damaged, the rows are good", unknown
-        )
+    finally:
+        shelf.close()
+    beside = [] if is_whole else [f"a slot of {layout.head} is damaged"]
+    beside += [text for text in (seen.fault(segments, check.position) for seen in snapshots) if text]
+    if beside:
+        return Verdict(check.position, check.position + 1, f"{', '.join(beside)}; the rows are good", unknown)
     return Verdict(check.position, None, f"every row up to {check.position} is what was written", unknown)
 
 
-def _rows(segment: Path) -> Iterator[StoredRow]:
-    position = -(1 << 63)  # nothing of ours is before 1: what stands there was put there
-    with translated(segment, 1):
-        connection = sqlite3.connect(f"{segment.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    with closing(connection):
-        while page := _page(connection, segment, position, _PAGE_ROWS):
-            for stored, chain, *row in page:
-                yield cast("int", stored), cast("bytes | None", chain), cast("Row", tuple(row))
-            position = cast("int", page[-1][0])
+class _Snapshot(NamedTuple):
+    """What a snapshot file was found to be: of a position, or with a fault; neither if it went meanwhile."""
+
+    path: Path
+    position: int | None
+    damage: str | None
+
+    def fault(self, segments: Sequence[SegmentFile], last: int) -> str | None:
+        """Say what is wrong with it, given the segments and the last position; None if nothing is."""
+        if self.damage is not None or self.position is None:
+            return self.damage
+        begins = [segment.base[0] for segment in segments if segment.path.name[:9] == self.path.name[:9]]
+        if self.position > last or (begins and begins != [self.position]):
+            return f"{self.path} is of position {self.position}, which is not where it belongs"
+        return None
 
 
-def _page(connection: sqlite3.Connection, segment: Path, after: int, limit: int) -> list[tuple[object, ...]]:
+def _look_at(path: Path) -> _Snapshot:
     try:
-        with translated(segment, after + 1):
-            return connection.execute(queries.ROWS, (after, (1 << 63) - 1, limit)).fetchall()
-    except JournalCorrupt:
-        if limit == 1:
-            raise
-        return _page(connection, segment, after, 1)  # which row is it? The good ones before it come first
+        return _Snapshot(path, unpack_snapshot(path.read_bytes()).position, None)
+    except FileNotFoundError:  # a newer one took its place
+        return _Snapshot(path, None, None)
+    except UnknownEvent:
+        return _Snapshot(path, check_snapshot(path.read_bytes()), None)
+    except ValueError as error:
+        return _Snapshot(path, None, f"{path} is damaged: {error}")
 
 
 def _is_unknown(position: int, row: Row) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+import zlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -16,9 +18,10 @@ from queue_runtime.journal.codec import Encoded
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.events import EVENT_TYPES
 from queue_runtime.journal.guard import WriterGuard
+from queue_runtime.journal.segments import files_of, number_of
 from queue_runtime.journal.settings import JournalSettings
 
-__all__ = ["GroupEnd", "StoredRow", "Writer", "translated"]
+__all__ = ["GroupEnd", "StoredRow", "Writer", "base_row", "parse_base", "translated"]
 
 StoredRow: TypeAlias = tuple[int, bytes | None, Row]
 """Position, hash of the chain if the row ends its group, and the row."""
@@ -29,6 +32,7 @@ GroupEnd: TypeAlias = tuple[int, bytes]
 _DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 _NO_PAGE_LIMIT = 0xFFFFFFFE
 _COLUMNS_A_ROW = 14
+_END = 1 << 63  # SQLite's integers have 64 bits
 
 
 class Writer:
@@ -36,10 +40,14 @@ class Writer:
 
     def __init__(self, path: Path, settings: JournalSettings) -> None:
         """Name the segment; nothing is opened yet."""
-        self._path = path
+        self.path = path
         self._settings = settings
         self._guard = WriterGuard() if settings.yield_to_writer else None
         self._open: aiosqlite.Connection | None = None
+        self.base: GroupEnd | None = None
+        """What the segment follows; None if that is not said yet."""
+        self.created_at = 0
+        """Since when there is a base, in microseconds since 1970, UTC."""
         self.end: GroupEnd = (0, GENESIS)
         """Where the segment ends."""
 
@@ -53,26 +61,31 @@ class Writer:
         """
         if self._guard is not None:
             self._guard.begin()
-        with translated(self._path, 1):
+        with translated(self.path, 1):
             # Every size of statement stays prepared: preparing one anew costs as much as a commit.
-            uri = f"{self._path.absolute().as_uri()}?mode=rw"
+            uri = f"{self.path.absolute().as_uri()}?mode=rw"
             connection = aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=queries.MAX_ROWS + 16)
             self._open = await connection
             await self._prepare(self._open)
+            begun = await self._fetch(queries.BASE)
             last = await self._fetch(queries.LAST_ROW)
-        position, chain = last[0] if last else (0, GENESIS)
+        if begun:
+            self.base, self.created_at = parse_base(self.path, begun[0])
+        position, chain = last[0] if last else self.base or (0, GENESIS)
         if not isinstance(position, int) or not isinstance(chain, bytes):
-            raise JournalCorrupt(cast("int", position), f"the last row of {self._path} does not end a commit group")
+            raise JournalCorrupt(cast("int", position), f"the last row of {self.path} does not end a commit group")
         self.end = position, chain
+        if self.end == (0, GENESIS) and self.base is None and number_of(self.path) == 1:
+            await self.begin(self.end, time.time_ns() // 1_000)
 
     async def _prepare(self, connection: aiosqlite.Connection) -> None:
         application = await self._fetch("PRAGMA application_id")
         layout = cast("int", (await self._fetch("PRAGMA user_version"))[0][0])
         if application[0][0] not in (0, queries.APPLICATION_ID):
-            msg = f"{self._path} is a database of something else; name another folder"
+            msg = f"{self.path} is a database of something else; name another folder"
             raise JournalError(msg)
         if layout > queries.LAYOUT:
-            msg = f"{self._path} has layout {layout}, this version knows {queries.LAYOUT}; upgrade queue-runtime"
+            msg = f"{self.path} has layout {layout}, this version knows {queries.LAYOUT}; upgrade queue-runtime"
             raise JournalError(msg)
         await connection.executescript(
             queries.PRAGMAS.format(
@@ -84,6 +97,17 @@ class Writer:
         if layout < queries.LAYOUT:
             await connection.executescript(queries.CREATE)
         await connection.executemany(queries.KINDS, [(cls.KIND, cls.__name__) for cls in EVENT_TYPES])
+
+    async def begin(self, base: GroupEnd, at: int) -> None:
+        """Say what the empty segment follows, and return when that is durable: rows can be appended from then on.
+
+        Raises:
+            JournalUnavailable: it was not written; in rare cases it was, so an end of the segment is one of the file.
+        """
+        with translated(self.path, base[0]):
+            await self._connection.execute(queries.BEGIN, base_row(base, at))
+        self.base = self.end = base
+        self.created_at = at
 
     async def commit(self, group: Sequence[Encoded]) -> None:
         """Append the rows of one group at the end, all or nothing, and return when they are durable.
@@ -98,7 +122,7 @@ class Writer:
             position += 1
             values += (position, None, *row)
         values[1 - _COLUMNS_A_ROW] = chain
-        with translated(self._path, position), self._guard or nullcontext():
+        with translated(self.path, position), self._guard or nullcontext():
             if len(group) <= queries.MAX_ROWS:
                 await self._connection.execute(queries.insert_rows(len(group)), values)
             else:
@@ -118,39 +142,13 @@ class Writer:
                 await self._connection.execute("ROLLBACK")
             raise
 
-    async def page(self, after: int, until: int, limit: int) -> list[StoredRow]:
-        """Return up to `limit` rows with a position in (`after`, `until`], in order.
-
-        Raises:
-            JournalUnavailable: it cannot be read.
-            JournalCorrupt: SQLite finds the file damaged.
-        """
-        try:
-            with translated(self._path, after + 1):
-                rows = await self._fetch(queries.ROWS, (after, until, limit))
-        except JournalCorrupt:
-            if limit == 1:
-                raise
-            return await self.page(after, until, 1)  # which row is it? The good ones before it come first
-        return [(cast("int", row[0]), cast("bytes | None", row[1]), cast("Row", row[2:])) for row in rows]
-
-    async def group_end(self, position: int) -> GroupEnd:
-        """Return the end of the last commit group that ended by `position`.
-
-        Raises:
-            As `page`.
-        """
-        with translated(self._path, position):
-            rows = await self._fetch(queries.GROUP_END, (position,))
-        return cast("GroupEnd", rows[0]) if rows else (0, GENESIS)
-
     async def try_writing(self) -> None:
         """Write and delete a megabyte: proof that there is room again.
 
         Raises:
             JournalUnavailable: there is none.
         """
-        with translated(self._path, self.end[0]):
+        with translated(self.path, self.end[0]):
             await self._connection.execute(queries.FILL_PROBE)
             await self._connection.execute(queries.EMPTY_PROBE)
 
@@ -160,8 +158,16 @@ class Writer:
         Raises:
             JournalUnavailable: the disk is full or broken.
         """
-        with translated(self._path, self.end[0]):
+        with translated(self.path, self.end[0]):
             await self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def stored_bytes(self) -> int:
+        """Return what the segment takes on disk by now, with its write-ahead log. Microseconds.
+
+        Raises:
+            OSError: it cannot be asked.
+        """
+        return sum(path.stat().st_size for path in files_of(self.path) if path.exists())
 
     async def close(self) -> None:
         """Close the connection. Twice is harmless."""
@@ -174,12 +180,35 @@ class Writer:
     @property
     def _connection(self) -> aiosqlite.Connection:
         if self._open is None:
-            msg = f"{self._path} is closed"
+            msg = f"{self.path} is closed"
             raise JournalError(msg)
         return self._open
 
     async def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         return cast("list[tuple[object, ...]]", await self._connection.execute_fetchall(query, parameters))
+
+
+def base_row(base: GroupEnd, at: int) -> tuple[int, bytes, int, int]:
+    """Return the row that says what a segment follows, with its checksum."""
+    return (*base, at, _base_crc(base, at))
+
+
+def parse_base(path: Path, row: Sequence[object]) -> tuple[GroupEnd, int]:
+    """Return what the segment at `path` follows, and since when it is there.
+
+    Raises:
+        JournalCorrupt: it is not what was written.
+    """
+    position, chain, at, crc = row
+    if not (isinstance(position, int) and isinstance(chain, bytes) and isinstance(at, int)):
+        raise JournalCorrupt(1, f"what {path} follows has impossible values")
+    if not 0 <= position < _END or not 0 <= at < _END or _base_crc((position, chain), at) != crc:
+        raise JournalCorrupt(max(position, 0) + 1, f"what {path} follows does not match its checksum")
+    return (position, chain), at
+
+
+def _base_crc(base: GroupEnd, at: int) -> int:
+    return zlib.crc32(base[0].to_bytes(8, "big") + base[1] + at.to_bytes(8, "big"))
 
 
 @contextmanager

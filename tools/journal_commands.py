@@ -48,7 +48,7 @@ def stat(folder: Folder = _DEFAULT, as_json: AsJson = False) -> None:  # noqa: F
     _print(f"positions   {found.first_position} to {found.last_position}")
     _print(f"from        {instant(found.first_at)}")
     _print(f"to          {instant(found.last_at)}")
-    _print(f"size        {found.file_bytes / 1_000_000:.1f} MB")
+    _print(f"size        {found.file_bytes / 1_000_000:.1f} MB in {found.segments} segments")
     _print(f"messages    {', '.join(f'{count} {name}' for name, count in messages.items())}")
     for name, count in found.events.items():
         _print(f"{count:>11} {name}")

@@ -9,16 +9,18 @@ import pytest
 
 from queue_runtime.journal.conformance import JournalConformance
 from queue_runtime.journal.log import SqliteJournal
+from queue_runtime.journal.settings import JournalSettings
 
 
 class SqliteHarness:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: JournalSettings | None = None) -> None:
         self.folder = folder
+        self.settings = settings
         self.crashed: list[SqliteJournal] = []
         self.journal: SqliteJournal | None = None
 
     async def open(self) -> SqliteJournal:
-        self.journal = await SqliteJournal.open(self.folder)
+        self.journal = await SqliteJournal.open(self.folder, self.settings)
         return self.journal
 
     async def crash(self) -> None:
@@ -41,5 +43,15 @@ class TestSqliteJournal(JournalConformance):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Iterator[SqliteHarness]:
         harness = SqliteHarness(tmp_path / "journal")
+        yield harness
+        harness.mend_disk()
+
+
+class TestSqliteJournalThatRotates(JournalConformance):
+    """Every snapshot begins a new segment; all that a journal promises holds across it."""
+
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> Iterator[SqliteHarness]:
+        harness = SqliteHarness(tmp_path / "journal", JournalSettings(segment_age_s=0))
         yield harness
         harness.mend_disk()

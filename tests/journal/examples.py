@@ -19,6 +19,7 @@ from queue_runtime.journal.chain import record
 from queue_runtime.journal.events import EVENT_TYPES, Event
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.message_events import AttemptStarted, Completed, Outgoing, Received, StepRecorded
+from queue_runtime.journal.segments import Layout
 from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.journal.shapes import field_types
 from queue_runtime.journal.verify import Verdict, verify
@@ -81,22 +82,27 @@ async def write_foreign(folder: Path, kind: int) -> None:
     await writer.close()
 
 
+def files(folder: Path) -> list[str]:
+    """Return what a journal's folder holds, without the logs of databases that are open."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(("-wal", "-shm")))
+
+
 def image(folder: Path, name: str) -> Path:
     """Copy a journal, as if its process had died just now."""
     return shutil.copytree(folder, folder.with_name(name))
 
 
 @contextmanager
-def database(folder: Path) -> Generator[sqlite3.Connection]:
-    """Open the segment as anybody with another SQLite tool would."""
-    with closing(sqlite3.connect(folder / SEGMENT, isolation_level=None)) as connection:
+def database(folder: Path, segment: int = 1) -> Generator[sqlite3.Connection]:
+    """Open a segment as anybody with another SQLite tool would."""
+    with closing(sqlite3.connect(Layout(folder).segment(segment), isolation_level=None)) as connection:
         yield connection
 
 
 @contextmanager
-def tampering(folder: Path) -> Generator[sqlite3.Connection]:
-    """Open the segment as somebody who knows how to get around its triggers."""
-    with database(folder) as connection:
+def tampering(folder: Path, segment: int = 1) -> Generator[sqlite3.Connection]:
+    """Open a segment as somebody who knows how to get around its triggers."""
+    with database(folder, segment) as connection:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
             connection.execute(f"DROP TRIGGER {name}")
