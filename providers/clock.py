@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -36,7 +37,7 @@ class Clock(Protocol):
     """Where time comes from. May be called from any thread."""
 
     def now(self) -> Timestamp:
-        """Return the present instant. It may jump back when somebody sets the machine's clock."""
+        """Return the present instant, never one before an earlier answer."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -45,11 +46,27 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's wall clock and asyncio's timer."""
+    """The machine's wall clock, as far as it goes forward, and asyncio's timer.
+
+    When the wall clock is set back this one goes on from where it was, so that no lock seems to last longer and no wait
+    gets longer: it is ahead by so much until the process ends. When it is set forward, this one follows. `wall_ns` and
+    `steady_ns` are the system's clocks unless a test brings others.
+    """
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, steady_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._steady_ns = steady_ns
+        self._ahead_ns = wall_ns() - steady_ns()
 
     def now(self) -> Timestamp:
-        """Return the machine's wall clock."""
-        return Timestamp(time.time_ns() // 1_000)
+        """Return the wall clock's instant, or a later one if it was set back."""
+        wall = self._wall_ns()
+        steady = self._steady_ns()  # after the wall clock: a pause between the two makes nothing seem set forward
+        ahead = wall - steady
+        self._ahead_ns = max(self._ahead_ns, ahead)
+        return Timestamp((steady + self._ahead_ns) // 1_000)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the running loop's timer."""

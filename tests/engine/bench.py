@@ -9,6 +9,7 @@ from queue_runtime.engine import Engine, EngineSettings
 from queue_runtime.journal import MemoryJournal
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.invariants import violations
+from queue_runtime.providers.clock import Clock
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueKind, QueueSettings
 from queue_runtime.providers.message import Message, QueueName
 
@@ -24,6 +25,7 @@ class Bench:
         self.broker = MemoryBroker({QUEUE: rules, OUT: QueueSettings(max_deliveries=100)})
         self.journal = MemoryJournal()
         self.provider: type[MemoryProvider] = MemoryProvider
+        self.clock: Clock | None = None  # the engine's own, if it is not to be the system's
 
     async def send(self, *messages: Message) -> None:
         await self.send_to(QUEUE, *messages)
@@ -40,7 +42,7 @@ class Bench:
         """A running engine; what it leaves in the journal breaks no rule, and folds to its live state."""
         quick = {"retry_initial_s": 0.02, "retry_max_s": 0.05, "receive_wait_s": 0.1, "session_idle_s": 0.1}
         chosen = EngineSettings.model_validate({"queues": (QUEUE,), "debug_fold": True, **quick, **settings})
-        async with Engine(chosen, self.provider(self.broker), self.journal, plugins) as engine:
+        async with Engine(chosen, self.provider(self.broker), self.journal, plugins, self.clock) as engine:
             running = asyncio.create_task(engine.run(handle_signals=False))
             yield engine
             await engine.drain(0.2)
