@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from queue_runtime.journal.message_events import Duplicate, Outgoing, Received
 
@@ -43,16 +44,20 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One broker message under the key, with its newest receipt."""
 
     provider_id: str
-    receipt: str = field(repr=False)
+    receipt: str
     locked_until: int
     delivery_count: int
     lease: Lease = Lease.HELD
     release_delay_us: int = 0
+
+    def __repr__(self) -> str:
+        """Leave the receipt out: it is a secret."""
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items() if name != "receipt")
+        return f"Copy({shown})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,11 @@ class AttemptRecord:
     error_text: str
 
 
-def _no_steps() -> Mapping[str, bytes]:
-    return {}
+_NO_STEPS: Mapping[str, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class MessageState:
-    """One message, by its idempotency key.
+class MessageState(NamedTuple):
+    """One message, by its idempotency key. A tuple, because every message is rebuilt several times in its life.
 
     `origin` is the event that brought it; `order` its place in its session; `failures` and `crashes` are the attempts
     that were charged; `sent` counts the outgoing messages that are done with.
@@ -92,7 +95,7 @@ class MessageState:
     crashes: int = 0
     retry_at: int | None = None
     history: tuple[AttemptRecord, ...] = ()
-    steps: Mapping[str, bytes] = field(default_factory=_no_steps)
+    steps: Mapping[str, bytes] = _NO_STEPS
     outcome: Outcome | None = None
     reason: str = ""
     description: str = ""

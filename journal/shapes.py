@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Union, cast, get_args, get_origin, get_type_hints
+from typing import NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
 __all__ = ["Rebuild", "field_types", "items_of", "rebuilder"]
 
@@ -21,9 +21,10 @@ _SCALARS: tuple[object, ...] = (str, int, bool, float, bytes, type(None))
 
 
 def field_types(cls: type) -> dict[str, object]:
-    """Return the type of every field of a dataclass, in order."""
+    """Return the type of every field of a dataclass or a named tuple, in order."""
     hints = get_type_hints(cls)
-    return {field.name: hints[field.name] for field in fields(cls)}
+    names = [field.name for field in fields(cls)] if is_dataclass(cls) else cast("type[NamedTuple]", cls)._fields
+    return {name: hints[name] for name in names}
 
 
 def rebuilder(annotation: object, special: Mapping[object, Rebuild]) -> Rebuild:
@@ -48,8 +49,8 @@ def rebuilder(annotation: object, special: Mapping[object, Rebuild]) -> Rebuild:
         return _set_of(rebuilder(args[0], special))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return annotation
-    if isinstance(annotation, type) and is_dataclass(annotation):
-        return _dataclass_of(annotation, special)
+    if isinstance(annotation, type) and (is_dataclass(annotation) or issubclass(annotation, tuple)):
+        return _record_of(cast("type", annotation), special)
     msg = f"no rule to store {annotation!r}; add one to {__name__}"
     raise TypeError(msg)
 
@@ -111,7 +112,7 @@ def _set_of(each: Rebuild) -> Rebuild:
     return rebuild
 
 
-def _dataclass_of(cls: type, special: Mapping[object, Rebuild]) -> Rebuild:
+def _record_of(cls: type, special: Mapping[object, Rebuild]) -> Rebuild:
     inner = [rebuilder(annotation, special) for annotation in field_types(cls).values()]
 
     def rebuild(value: object) -> object:
