@@ -12,12 +12,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from queue_runtime.engine.answers import as_queue_error
 from queue_runtime.engine.lease_thread import EngineLoopEnded, LeaseThread
-from queue_runtime.journal.state import EngineState, Lease, MessageState
+from queue_runtime.journal.state import Copy, EngineState, Lease, MessageState
 from queue_runtime.providers.clock import Clock, Timestamp
 from queue_runtime.providers.errors import OperationTimeout, QueueError
 from queue_runtime.providers.message import QueueName, Receipt
@@ -39,10 +39,13 @@ _OVER_EXTENSION = 2.0
 @dataclass(slots=True)
 class _Held:
     key: str
-    queue: str
-    receipt: Receipt
+    copy: Copy
+    expires_at: Timestamp
     span_us: int
     renew_at: int
+
+    def receipt(self, provider: str) -> Receipt:
+        return Receipt(self.copy.receipt, self.copy.provider_id, self.expires_at, provider)
 
 
 @dataclass(slots=True)
@@ -110,10 +113,10 @@ class Leases:
                 self._held.pop(name, None)
                 continue
             known = self._held.get(name)
-            if known is None or known.receipt.handle != copy.receipt:
-                now, until = self._clock.now(), Timestamp(copy.locked_until)
-                receipt = Receipt(copy.receipt, copy.provider_id, until, self._provider_name)
-                self._held[name] = _Held(message.key, queue, receipt, max(until - now, 0), _half_way(now, until))
+            if known is None or known.copy.receipt != copy.receipt:
+                span_us = max(copy.locked_until - (now := self._clock.now()), 0)
+                until = Timestamp(copy.locked_until)
+                self._held[name] = _Held(message.key, copy, until, span_us, now + span_us // 2)
 
     def follow_all(self, state: EngineState, session_queues: Collection[str]) -> None:
         """Follow what a journal says is held, and nothing else: at start-up, and after the state was folded anew.
@@ -157,10 +160,10 @@ class Leases:
         now = self._clock.now()
         held = self._held.copy()  # one operation: the engine's loop goes on changing the table
         due: defaultdict[tuple[str, bool], list[_Held]] = defaultdict(list)
-        for lease in held.values():
+        for (queue, _), lease in held.items():
             if lease.renew_at <= now:
                 is_late = now - lease.renew_at > lease.span_us * _LATE and lease.span_us > 0
-                due[lease.queue, is_late].append(lease)
+                due[queue, is_late].append(lease)
         calls: list[Coroutine[object, object, None]] = []
         for (queue, is_late), leases in due.items():
             longest_s = max(lease.span_us for lease in leases) / 1_000_000
@@ -194,24 +197,24 @@ class Leases:
         renewed: list[tuple[str, str, int]],
         lost: list[tuple[str, str]],
     ) -> None:
-        receipts = [lease.receipt for lease in leases]
+        receipts = [lease.receipt(self._provider_name) for lease in leases]
         try:
-            async with asyncio.timeout(self._patience_s(min(receipt.expires_at for receipt in receipts))):
+            async with asyncio.timeout(self._patience_s(min(lease.expires_at for lease in leases))):
                 answers = await self._provider.renew(Address(QueueName(queue)), receipts, for_s)
         except Exception as error:  # noqa: BLE001 - it costs no other queue its locks
             answers = [self._failure("renewing locks", error)] * len(leases)
         now = self._clock.now()
         for lease, answer in zip(leases, answers, strict=True):
-            provider_id = lease.receipt.provider_id
+            provider_id = lease.copy.provider_id
             name = (queue, provider_id)
             if self._held.get(name) is not lease:
                 continue  # settled, released or delivered anew meanwhile
             if not isinstance(answer, QueueError):
-                lease.receipt = replace(lease.receipt, expires_at=answer)
+                lease.expires_at = answer
                 lease.renew_at = _half_way(now, answer)
                 renewed.append((lease.key, provider_id, int(answer)))
-            elif answer.transient and now < lease.receipt.expires_at:
-                left_us = lease.receipt.expires_at - now
+            elif answer.transient and now < lease.expires_at:
+                left_us = lease.expires_at - now
                 lease.renew_at = now + min(_LONGEST_RETRY_US, left_us // 4)
             else:
                 logger.warning("the lock of %s is lost: %s", lease.key, answer)
