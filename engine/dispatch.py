@@ -131,8 +131,12 @@ class Dispatcher:
 
     async def _outcome(self, run: _Run) -> Input:
         """Run the handler; whatever it does is an outcome, and none of it ends the worker."""
+        handler, context = run.handler, run.context
         try:
-            result = await self._call(run)
+            if handler.is_async:
+                result = await cast("Awaitable[object]", handler.call(context))
+            else:
+                result = await self._in_a_thread(run)
         except asyncio.CancelledError as error:
             if self._workers.is_closing and not run.is_cancelled:
                 raise  # the engine stops at once: the next start finds the attempt crashed
@@ -143,12 +147,10 @@ class Dispatcher:
             return self._failed(run, error)
         if isinstance(result, _RaisedInThread):
             return self._failed(run, result.error)
-        return HandlerReturned(self._core.now(), run.context.attempt, digest(result), tuple(run.context.outgoing))
+        return HandlerReturned(self._core.now(), context.attempt, digest(result), tuple(context.outgoing))
 
-    async def _call(self, run: _Run) -> object:
+    async def _in_a_thread(self, run: _Run) -> object:
         call, context = run.handler.call, run.context
-        if run.handler.is_async:
-            return await cast("Awaitable[object]", call(context))
         variables = contextvars.copy_context()
         future = self._threads.run(lambda: variables.run(call, context))
         while not future.done():

@@ -20,6 +20,7 @@ __all__ = ["LaneKey", "Lanes"]
 LaneKey: TypeAlias = tuple[str, str]
 
 _IN_FLIGHT = frozenset({Phase.WAITING, Phase.RUNNING, Phase.ORPHANED, Phase.BACKING_OFF, Phase.SENDING, Phase.SETTLING})
+_RUNNING = frozenset({Phase.RUNNING, Phase.ORPHANED})
 
 
 @dataclass(slots=True)
@@ -62,33 +63,43 @@ class Lanes:
 
     def update(self, before: MessageState | None, after: MessageState | None) -> None:
         """Take over one change of one message."""
-        self._count(before, -1)
-        self._count(after, 1)
         message = after or before
         if message is None:
             return
+        if before is not None:
+            self._leave(before)
+        if after is not None:
+            self._enter(after)
         lane_key = message.lane
         if lane_key is not None:
             self._update_lane(lane_key, before, after)
         elif after is not None and _may_start(after):
-            self._offer(after.key)
+            self.offer(after.key)
 
-    def _count(self, message: MessageState | None, sign: int) -> None:
-        if message is None:
+    def _leave(self, message: MessageState) -> None:
+        phase = message.phase
+        if phase not in _IN_FLIGHT:
+            self.lapsed.pop(message.key, None)
             return
-        if message.phase not in _IN_FLIGHT:
-            if sign < 0:
-                self.lapsed.pop(message.key, None)
-            elif message.phase is Phase.LAPSED:
+        self.in_flight -= 1
+        self.in_flight_bytes -= _body_bytes(message)
+        if phase in _RUNNING:
+            self.running -= 1
+            if message.alone:
+                self._alone = None
+
+    def _enter(self, message: MessageState) -> None:
+        phase = message.phase
+        if phase not in _IN_FLIGHT:
+            if phase is Phase.LAPSED:
                 self.lapsed[message.key] = None
             return
-        self.in_flight += sign
-        origin = message.origin
-        self.in_flight_bytes += sign * (len(origin.body) if isinstance(origin, Received) else 0)
-        if message.is_running:
-            self.running += sign
+        self.in_flight += 1
+        self.in_flight_bytes += _body_bytes(message)
+        if phase in _RUNNING:
+            self.running += 1
             if message.alone:
-                self._alone = message.key if sign > 0 else None
+                self._alone = message.key
 
     def _update_lane(self, lane_key: LaneKey, before: MessageState | None, after: MessageState | None) -> None:
         lane = self._lanes.get(lane_key)
@@ -108,24 +119,21 @@ class Lanes:
             if is_open and not was_open:
                 insort(lane.members, (after.order, after.key))
         if lane.members:
-            self._offer(lane.members[0][1])
+            self.offer(lane.members[0][1])
         elif not lane.running and not lane.releasing:
             del self._lanes[lane_key]
 
-    def _offer(self, key: str) -> None:
+    def offer(self, key: str) -> None:
+        """Look at a message: it may start now, unless something else keeps it."""
         if key not in self._queued:
             self._queued.add(key)
             self._ready.append(key)
-
-    def offer(self, key: str) -> None:
-        """Look at a message again: its back-off is over, or its session was resumed."""
-        self._offer(key)
 
     def unblock(self) -> None:
         """Look again at everything that a breaker held up."""
         blocked, self._blocked = self._blocked, set()
         for key in blocked:
-            self._offer(key)
+            self.offer(key)
 
     def next_ready(self, now: int) -> MessageState | None:
         """Take the next message that may start now; None if there is none, or if it has to wait for others to end.
@@ -194,7 +202,7 @@ class Lanes:
         """Look at a session again: it was resumed."""
         lane = self._lanes.get(lane_key)
         if lane is not None and lane.members:
-            self._offer(lane.members[0][1])
+            self.offer(lane.members[0][1])
 
     def lane(self, lane_key: LaneKey) -> list[MessageState]:
         """The open messages of a session, head first."""
@@ -209,6 +217,11 @@ class Lanes:
     def lanes(self) -> Iterable[LaneKey]:
         """Every session with something open."""
         return tuple(self._lanes)
+
+
+def _body_bytes(message: MessageState) -> int:
+    origin = message.origin
+    return len(origin.body) if isinstance(origin, Received) else 0
 
 
 def _may_start(message: MessageState) -> bool:

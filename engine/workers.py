@@ -79,7 +79,13 @@ class Workers(Generic[T]):
                 item = self._ready.popleft()
                 if self._ready:
                     self._loop.call_soon(self._wake)  # runs only if the item makes this worker wait
-                await self._perform_one(item)
+                self._busy += 1
+                try:
+                    await self._perform(item)
+                finally:
+                    self._busy -= 1
+                    if not self._busy and not self._ready:
+                        self._idle.set()
                 # What the item left behind, context variables or a cancellation, is not for the next one.
                 if len(contextvars.copy_context()) != clean or task.cancelling():
                     return
@@ -88,15 +94,6 @@ class Workers(Generic[T]):
             waiter = self._loop.create_future()
             self._sleeping.append(waiter)
             await waiter
-
-    async def _perform_one(self, item: T) -> None:
-        self._busy += 1
-        try:
-            await self._perform(item)
-        finally:
-            self._busy -= 1
-            if not self._busy and not self._ready:
-                self._idle.set()
 
     async def wait_idle(self) -> None:
         """Return when nothing is performed and nothing waits to be."""
