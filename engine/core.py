@@ -142,10 +142,10 @@ class Core:
         return position
 
     def _policy(self, message: MessageState | None, given: Input) -> Policy:
-        if isinstance(given, Ready):
+        if type(given) is Ready:
             policy = self._routes.policy(given.route)
         else:
-            policy = self._routes.policy(message.route if message is not None else "")
+            policy = self._routes.policy("" if message is None else message.route)
         if self.drops_expired and message is not None and message.origin.queue in self.drops_expired:
             return replace(policy, drop_expired=True)
         return policy

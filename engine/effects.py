@@ -7,7 +7,7 @@ stable `id`, and the shell keeps the ids it is performing, so asking again perfo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from queue_runtime.journal.events import Disposition, Outgoing, Received
 from queue_runtime.journal.state import Copy, Lease, MessageState, Outcome, Phase
@@ -15,8 +15,7 @@ from queue_runtime.journal.state import Copy, Lease, MessageState, Outcome, Phas
 __all__ = ["Effect", "ReleaseLease", "RunHandler", "Send", "Settle", "WakeAt", "owed"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunHandler:
+class RunHandler(NamedTuple):
     """Run the handler for this attempt."""
 
     key: str
@@ -42,8 +41,7 @@ class Send:
         return ("send", self.key, self.index)
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """Tell the broker the outcome, for one copy. A new receipt is a new effect."""
 
     key: str
@@ -51,7 +49,11 @@ class Settle:
     disposition: Disposition
     reason: str
     description: str
-    receipt: str = field(repr=False)
+    receipt: str
+
+    def __repr__(self) -> str:
+        """Leave the receipt out: it is a secret."""
+        return f"Settle(key={self.key!r}, provider_id={self.provider_id!r}, disposition={self.disposition!r})"
 
     @property
     def id(self) -> tuple[str, str, str]:

@@ -1,25 +1,26 @@
-"""What the shell saw: the inputs of `decide`. Every one carries the instant `now` at which it was seen."""
+"""What the shell saw: the inputs of `decide`. Every one carries the instant `now` at which it was seen.
+
+Those that every message brings are tuples, which are made in a quarter of the time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from queue_runtime.journal.events import Disposition, LapseReason, Outgoing, Received
 from queue_runtime.journal.settled_keys import SettledKey
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A broker handed a message over. `received` is the event if it is new; `known` says that its key is settled."""
 
     received: Received
     known: SettledKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """Its lane, breaker, route and the engine's bounds admit an attempt now."""
 
     now: int
@@ -28,8 +29,7 @@ class Ready:
     alone: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerReturned:
+class HandlerReturned(NamedTuple):
     """The handler of `attempt` returned; `outgoing` is what it sent through its context."""
 
     now: int
@@ -108,8 +108,7 @@ class HandBack:
     delay_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SettleConfirmed:
+class SettleConfirmed(NamedTuple):
     """The broker confirmed a disposition of one copy."""
 
     now: int

@@ -43,8 +43,9 @@ class Intake:
         if self._core.outage.error is not None:
             return  # nothing can be journaled: what came is handed over again when its lock ends
         lanes: set[LaneKey] = set()
+        now = self._core.now()
         for delivery in deliveries:
-            lane = self._accept(delivery, is_session=is_session)
+            lane = self._accept(delivery, now, is_session=is_session)
             if lane is not None:
                 lanes.add(lane)
         for lane in lanes:
@@ -52,7 +53,7 @@ class Intake:
         self._forget_excess()
         self._core.pump()
 
-    def _accept(self, delivery: Delivery, *, is_session: bool) -> LaneKey | None:
+    def _accept(self, delivery: Delivery, now: int, *, is_session: bool) -> LaneKey | None:
         session_id: str | None = delivery.message.session_id
         name: str | None = None
         refusal: Exception | None = None
@@ -63,7 +64,6 @@ class Intake:
                 session_id = self._plugins.session_id(info) or session_id
         except Exception as error:  # noqa: BLE001 - a hook's error fails the attempt; the message is journaled all the same
             refusal = error
-        now = self._core.now()
         digest = hashlib.sha256(delivery.message.body).digest()
         key = f"{delivery.queue}/{name}" if name is not None else default_key(delivery)
         key, known = self._recognized(key, digest, now)

@@ -80,17 +80,17 @@ class Settler:
             answers = await self._provider.settle(source, [settlement for _, settlement in requests])
         except Exception as error:  # noqa: BLE001 - whatever it is, the settlements stay owed
             answers = [as_queue_error(self._provider.name, error)] * len(requests)
+        now = self._core.now()
         for (effect, _), answer in zip(requests, answers, strict=True):
-            self._answered(effect, answer)
+            self._answered(effect, answer, now)
         self._core.pump()
 
-    def _answered(self, effect: _Request, answer: QueueError | None) -> None:
+    def _answered(self, effect: _Request, answer: QueueError | None, now: int) -> None:
         if answer is not None and answer.transient:
             logger.warning("settling %s failed and is tried again: %s", effect.key, answer)
             self._core.wakeups.retry(effect, answer.retry_after_s or _RETRY_S)
             return
         self._core.done(effect)
-        now = self._core.now()
         disposition = effect.disposition if isinstance(effect, Settle) else Disposition.ABANDON
         if answer is None:
             self._core.submit(effect.key, SettleConfirmed(now, effect.provider_id, disposition))
