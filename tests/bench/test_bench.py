@@ -30,7 +30,7 @@ def test_a_quick_run_measures_every_section(tmp_path: Path) -> None:
         [sys.executable, "-m", "tests.bench.run"],
         check=True,
         cwd=ROOT,
-        env={**os.environ, "QUICK": "1", "OUT": str(out), "TMPDIR": str(tmp_path)},
+        env={**os.environ, "ONLY": "", "WEBHOOKS": "", "QUICK": "1", "OUT": str(out), "TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         timeout=300,
     )
