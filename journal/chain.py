@@ -16,7 +16,7 @@ from queue_runtime.journal.bodies import body_digest
 from queue_runtime.journal.errors import JournalCorrupt
 from queue_runtime.journal.plain import packer
 
-__all__ = ["GENESIS", "ChainCheck", "Row", "link", "record"]
+__all__ = ["GENESIS", "ChainCheck", "Row", "check_body", "is_stripped", "link", "record"]
 
 GENESIS = bytes(32)
 """The hash before the first group."""
@@ -64,8 +64,10 @@ class ChainCheck:
         self.chain = chain
         self._records: list[bytes] = []
 
-    def feed(self, position: int, chain: bytes | None, row: Row) -> None:
+    def feed(self, position: int, chain: bytes | None, row: Row, *, may_lack_body: bool = False) -> None:
         """Check the row stored at `position`, and its group if it is the last of one.
+
+        `may_lack_body`: the body may have been left out on purpose.
 
         Raises:
             JournalCorrupt: names the row, or the first row of its group where only the group is known to be altered.
@@ -79,7 +81,7 @@ class ChainCheck:
             raise JournalCorrupt(position, f"a column has an impossible value: {error}") from error
         if zlib.crc32(covered) != row[10]:
             raise JournalCorrupt(position, "the row does not match its checksum")
-        check_body(position, row)
+        check_body(position, row, may_be_gone=may_lack_body)
         self.position = position
         self._records.append(covered)
         if chain is not None:
@@ -115,14 +117,19 @@ class ChainCheck:
         self.chain = chain
 
 
-def check_body(position: int, row: Row) -> None:
-    """Check that the body stored in `row` is the one that the chain covers.
+def is_stripped(row: Row) -> bool:
+    """Tell whether the row had a body that is not there any more."""
+    return row[11] is None and row[9] is not None and row[8] is not None
+
+
+def check_body(position: int, row: Row, *, may_be_gone: bool = False) -> None:
+    """Check that the body stored in `row` is the one that the chain covers, or, if it may be, gone.
 
     Raises:
         JournalCorrupt: it is another one, or gone.
     """
     form, digest, body = row[8], row[9], row[11]
-    if digest is None and form is None and body is None:
+    if (digest is None and form is None and body is None) or (may_be_gone and is_stripped(row)):
         return
     if digest is None or form is None or not isinstance(body, bytes):
         raise JournalCorrupt(position, "a part of the body is missing")

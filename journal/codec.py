@@ -93,6 +93,8 @@ class Codec:
         try:
             if body is not None:
                 body = unpack_body(form, body)
+            elif form is not None:
+                body = b""  # it was left out when its segment was rewritten
             stored = Stored(key, session, attempt, at, error_kind, body, items_of(unpack(data)))
             for step in range(version, shape.version):
                 stored = self._upcaster(kind, step)(stored)

@@ -183,6 +183,8 @@ def _take_all(event: Event) -> bytes | None:
 
 def _give_all(messages: object, body: bytes | None) -> object:
     outgoing = cast("tuple[Outgoing, ...]", messages)
+    if body == b"":  # they were left out when their segment was rewritten
+        return outgoing
     bodies = () if body is None else items_of(unpack(body))
     return tuple(replace(message, body=_required(one)) for message, one in zip(outgoing, bodies, strict=True))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from queue_runtime.journal.errors import JournalError, JournalUnavailable
 from queue_runtime.journal.folder import OwnedFolder
+from queue_runtime.journal.retention import retain
 from queue_runtime.journal.rotation import Swap, prepare
 from queue_runtime.journal.segments import number_of
 from queue_runtime.journal.settings import JournalSettings
@@ -88,8 +89,9 @@ class Keeper:
 
     def _tidy(self) -> None:
         """A snapshot is on disk that is newer than the one between the segments before."""
-        self._owned.head.sync()
+        self._owned.head.sync()  # it must not speak of what is dropped
         self._owned.layout.newest_snapshot.unlink(missing_ok=True)
+        retain(self._owned.layout, self._settings, lambda: self._refusal is not None)
 
     async def _write(self, path: Path, packed: bytes) -> None:
         try:

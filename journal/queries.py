@@ -6,22 +6,31 @@ from functools import cache
 
 __all__ = [
     "APPLICATION_ID",
+    "ATTACH",
     "BASE",
     "BEGIN",
+    "COMPLETED_KEYS",
+    "COMPLETED_TABLE",
+    "COPY_PRAGMAS",
+    "COPY_STRIPPED",
     "COUNTS",
     "CREATE",
     "EMPTY_PROBE",
     "ENTRIES",
     "FILL_PROBE",
     "GROUP_END",
+    "HAS_BODIES",
     "KINDS",
     "LAST_ROW",
     "LAYOUT",
     "LAYOUT_WITH_BASE",
+    "MARK_STRIPPED",
     "MAX_ROWS",
     "PRAGMAS",
     "ROWS",
+    "SAME_ROWS",
     "SPAN",
+    "STRIPPED",
     "insert_rows",
 ]
 
@@ -68,6 +77,10 @@ CREATE TABLE IF NOT EXISTS base ( -- one row; the first segment of layout 1 has 
     chain       BLOB NOT NULL,     -- its hash
     created_at  INTEGER NOT NULL,  -- microseconds since 1970, UTC
     crc         INTEGER NOT NULL   -- of the three
+);
+CREATE TABLE IF NOT EXISTS stripped ( -- one row if bodies of completed messages were left out when it was rewritten
+    at          INTEGER NOT NULL,  -- microseconds since 1970, UTC
+    bodies      INTEGER NOT NULL   -- how many: more that are missing are damage
 );
 CREATE TABLE IF NOT EXISTS probe (filler BLOB);
 CREATE TABLE IF NOT EXISTS kinds (kind INTEGER PRIMARY KEY, name TEXT NOT NULL);
@@ -130,6 +143,52 @@ GROUP_END = (
     "SELECT position, chain FROM events WHERE position <= ? AND chain IS NOT NULL ORDER BY position DESC LIMIT 1"
 )
 """The last commit group that ended by a position."""
+
+STRIPPED = "SELECT bodies FROM stripped"
+"""How many bodies were left out of a segment, if any were."""
+
+COPY_PRAGMAS = """
+PRAGMA page_size = 8192;
+PRAGMA journal_mode = OFF;  -- a copy that is not finished is thrown away
+PRAGMA synchronous = OFF;   -- and one that is, is synced as a file
+"""
+
+ATTACH = "ATTACH ? AS ?"
+"""Read a segment beside the copy."""
+
+COMPLETED_TABLE = "CREATE TEMP TABLE completed (key TEXT PRIMARY KEY) WITHOUT ROWID"
+"""Whose bodies are to go."""
+
+COMPLETED_KEYS = tuple(
+    f"INSERT OR IGNORE INTO completed SELECT key FROM {source}.events WHERE kind = ? AND key IS NOT NULL"  # noqa: S608
+    for source in ("original", "newest")
+)
+"""What was completed, in the segment itself or later."""
+
+_WITH_BODY = "body IS NOT NULL AND key IN (SELECT key FROM completed)"
+
+HAS_BODIES = f"SELECT 1 FROM original.events WHERE {_WITH_BODY} LIMIT 1"  # noqa: S608
+"""Is there anything to leave out?"""
+
+_ALL_BUT_BODIES = f"{_COLUMNS.removesuffix('body')} CASE WHEN {_WITH_BODY} THEN NULL ELSE body END"
+COPY_STRIPPED = (
+    f"INSERT INTO main.events ({_COLUMNS}) SELECT {_ALL_BUT_BODIES} FROM original.events ORDER BY position",  # noqa: S608
+    "INSERT INTO main.base SELECT * FROM original.base",
+    "INSERT INTO main.kinds SELECT * FROM original.kinds",
+)
+"""All of a segment but the bodies of what was completed. The chain covers digests: it stays as it is."""
+
+MARK_STRIPPED = (
+    "INSERT INTO main.stripped (at, bodies)"
+    " SELECT ?, count(*) FROM main.events WHERE body IS NULL AND body_form IS NOT NULL"
+)
+"""Say how many bodies are not there on purpose, so that no more can go unseen."""
+
+SAME_ROWS = (
+    "SELECT count(*), sum(crc), max(position) FROM original.events"
+    " UNION ALL SELECT count(*), sum(crc), max(position) FROM main.events"
+)
+"""What must be the same in a copy."""
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from queue_runtime.journal import queries
-from queue_runtime.journal.chain import Row, check_body
+from queue_runtime.journal.chain import Row, check_body, is_stripped
 from queue_runtime.journal.codec import CODEC
 from queue_runtime.journal.errors import JournalError, JournalUnavailable, UnknownEvent
 from queue_runtime.journal.events import EVENT_TYPES, Event
@@ -27,6 +27,7 @@ _NAMES = {cls.KIND: cls.__name__ for cls in EVENT_TYPES}
 class Entry:
     """One event as it is stored. `event` is None where this version does not know it; `name` is then its number.
 
+    If it `is_stripped` its bodies were left out when its segment was rewritten: they are empty in `event`.
     `at` is in microseconds since 1970, UTC; `stored_bytes` counts data and body as they are on disk.
     """
 
@@ -39,6 +40,7 @@ class Entry:
     error_kind: str | None
     stored_bytes: int
     event: Event | None = field(repr=False)
+    is_stripped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class JournalReader:
             while True:
                 rows = segment.fetch(queries.ENTRIES, {"after": after, **wanted}, after + 1)
                 for position, _, *row in rows:
-                    yield _entry(cast("int", position), cast("Row", tuple(row)))
+                    yield _entry(cast("int", position), cast("Row", tuple(row)), may_lack_body=segment.is_stripped)
                 if len(rows) < _PAGE_ROWS:
                     break
                 after = cast("int", rows[-1][0])
@@ -166,12 +168,13 @@ def _kind(name: str) -> int:
     raise ValueError(msg)
 
 
-def _entry(position: int, row: Row) -> Entry:
+def _entry(position: int, row: Row, *, may_lack_body: bool) -> Entry:
     kind, _, key, session, attempt, at, error_kind, data, *_, body = row
-    check_body(position, row)
+    check_body(position, row, may_be_gone=may_lack_body)
     try:
         event = CODEC.decode(row, position)
     except UnknownEvent:
         event = None
     name = _NAMES.get(kind, f"kind {kind}")
-    return Entry(position, name, key, session, attempt, at, error_kind, len(data) + len(body or b""), event)
+    size = len(data) + len(body or b"")
+    return Entry(position, name, key, session, attempt, at, error_kind, size, event, is_stripped(row))

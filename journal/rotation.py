@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from queue_runtime.journal.errors import JournalError, JournalUnavailable
-from queue_runtime.journal.segments import Layout, create_file, number_of, remove_segment, sync_folder
+from queue_runtime.journal.segments import Layout, create_file, number_of, remove_segment, stored_bytes, sync_folder
 from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.journal.snapshot import Snapshot, pack_snapshot
 from queue_runtime.journal.state import EngineState
@@ -30,7 +30,7 @@ def is_due(writer: Writer, position: int, settings: JournalSettings) -> bool:
     if writer.base is not None and position <= writer.base[0]:
         return False
     try:
-        is_large = writer.stored_bytes() >= settings.segment_bytes
+        is_large = stored_bytes(writer.path) >= settings.segment_bytes
     except OSError as error:
         msg = f"the size of {writer.path} cannot be asked: {error}"
         raise JournalUnavailable(msg) from error

@@ -47,6 +47,9 @@ class SegmentFile:
             """What the segment follows."""
             self.created_at = 0
             """Since when it is there, in microseconds since 1970, UTC; 0 if nobody noted it."""
+            stripped = self.fetch(queries.STRIPPED) if layout >= queries.LAYOUT_WITH_BASE else []
+            self.stripped_bodies = cast("int", stripped[0][0]) if stripped else 0
+            """How many bodies of completed messages were left out when it was rewritten."""
             self.is_begun = bool(begun) or self.number == 1
             """False while it is being made: it is no segment yet, and may never be one."""
             if begun:
@@ -84,6 +87,11 @@ class SegmentFile:
                 raise
             return self.page(after, until, 1)  # which row is it? The good ones before it come first
         return [(cast("int", row[0]), cast("bytes | None", row[1]), cast("Row", row[2:])) for row in rows]
+
+    @property
+    def is_stripped(self) -> bool:
+        """True if the bodies of completed messages were left out when it was rewritten."""
+        return self.stripped_bodies > 0
 
     def rows(self) -> Iterator[StoredRow]:
         """Yield all rows, in order, page by page.

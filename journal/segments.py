@@ -20,7 +20,18 @@ from pathlib import Path
 
 from queue_runtime.journal.errors import JournalError
 
-__all__ = ["Layout", "files_of", "has_log", "number_of", "prepare_folder", "remove_segment"]
+__all__ = [
+    "Layout",
+    "create_file",
+    "files_of",
+    "has_log",
+    "number_of",
+    "prepare_folder",
+    "remove_segment",
+    "size_of",
+    "stored_bytes",
+    "sync_folder",
+]
 
 _SEGMENT = re.compile(r"(\d{8})\.segment\.sqlite")
 _BESIDE = ("-wal", "-shm")  # SQLite's own, while a segment is open or after a crash
@@ -71,7 +82,28 @@ def files_of(segment: Path) -> list[Path]:
 
 def has_log(segment: Path) -> bool:
     """Tell whether a part of the segment may be in a write-ahead log."""
-    return segment.with_name(f"{segment.name}-wal").exists()
+    return size_of(segment.with_name(f"{segment.name}-wal")) > 0
+
+
+def stored_bytes(segment: Path) -> int:
+    """Return what a segment takes on disk, with its write-ahead log. Microseconds.
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    return size_of(segment) + size_of(segment.with_name(f"{segment.name}-wal"))
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file; 0 if there is none.
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def remove_segment(segment: Path) -> None:

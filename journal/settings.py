@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 __all__ = ["JournalSettings"]
@@ -24,6 +25,11 @@ class JournalSettings:
         max_pages: the largest size of the database in pages of 8 KiB; what would exceed it fails as on a full disk.
         segment_bytes: size from which the next snapshot begins a new segment. Whole segments are what retention drops.
         segment_age_s: age from which it does. 0 is every time.
+        retention_s: age from which a segment that is not written any more is dropped, or archived. What live state
+            needs never goes: it is in a snapshot then.
+        retention_bytes: size of all segments and snapshots together beyond which the oldest segments go too.
+        archive_folder: where segments are moved instead of being deleted; None deletes them. One for each journal.
+        keep_bodies: False takes the bodies of completed messages out of segments that are not written any more.
         yield_to_writer: True keeps commits fast beside an event loop that never rests: shortens the interpreter's
             switch interval while the journal is open, and lets the loop pause while a commit is late. See `guard.py`.
     """
@@ -34,4 +40,8 @@ class JournalSettings:
     max_pages: int | None = None
     segment_bytes: int = 1024 * _MIB
     segment_age_s: float = 24 * 3_600.0
+    retention_s: float = 7 * 24 * 3_600.0
+    retention_bytes: int = 20 * 1024 * _MIB
+    archive_folder: Path | None = None
+    keep_bodies: bool = True
     yield_to_writer: bool = False

@@ -18,7 +18,7 @@ from queue_runtime.journal.codec import Encoded
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.events import EVENT_TYPES
 from queue_runtime.journal.guard import WriterGuard
-from queue_runtime.journal.segments import files_of, number_of
+from queue_runtime.journal.segments import number_of
 from queue_runtime.journal.settings import JournalSettings
 
 __all__ = ["GroupEnd", "StoredRow", "Writer", "base_row", "parse_base", "translated"]
@@ -160,14 +160,6 @@ class Writer:
         """
         with translated(self.path, self.end[0]):
             await self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def stored_bytes(self) -> int:
-        """Return what the segment takes on disk by now, with its write-ahead log. Microseconds.
-
-        Raises:
-            OSError: it cannot be asked.
-        """
-        return sum(path.stat().st_size for path in files_of(self.path) if path.exists())
 
     async def close(self) -> None:
         """Close the connection. Twice is harmless."""

@@ -49,7 +49,8 @@ def as_life(entries: Sequence[Entry], *, show_body: bool) -> Iterator[str]:
     yield f"key         {_safe(str(entries[0].key))}"
     for event in events:
         if isinstance(event, Received):
-            yield from _heading(event, show_body=show_body)
+            is_stripped = any(entry.is_stripped for entry in entries if entry.event is event)
+            yield from _heading(event, show_body=show_body, is_stripped=is_stripped)
             break
     yield f"outcome     {_outcome(events)}"
     yield ""
@@ -72,12 +73,15 @@ def instant(microseconds: int | None) -> str:
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="milliseconds")
 
 
-def _heading(event: Received, *, show_body: bool) -> Iterator[str]:
+def _heading(event: Received, *, show_body: bool, is_stripped: bool) -> Iterator[str]:
     yield f"message     {_safe(event.message_id)}"
     yield f"queue       {_safe(event.queue)}"
     yield f"session     {_safe(event.session_id or '-')}"
     yield f"attributes  {_safe(', '.join(f'{name}={value}' for name, value in event.attributes.items()) or '-')}"
     yield f"enqueued    {instant(event.enqueued_at)}"
+    if is_stripped:
+        yield "body        left out after it was completed"
+        return
     yield f"body        {len(event.body):,} bytes of {_safe(event.content_type or 'unknown type')}"
     if show_body:
         yield _safe(event.body.decode(errors="backslashreplace"), keep="\n\t")
