@@ -11,6 +11,7 @@ from queue_runtime.engine.batches import Batches
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.effects import ReleaseLease, Settle
 from queue_runtime.engine.inputs import SettleConfirmed, SettleDenied
+from queue_runtime.engine.routing import delivery_of
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.events import Disposition
 from queue_runtime.journal.state import MessageState
@@ -120,6 +121,7 @@ def _settlement(effect: _Request, receipt: Receipt, message: MessageState, posit
         reason=effect.reason,
         description=effect.description,
         properties=_record(message, position),
+        message=delivery_of(message, receipt.provider).message,
     )
 
 

@@ -48,6 +48,14 @@ class SettingsOverrides(TypedDict, total=False):
     memory_address: str
     memory_queues: tuple[str, ...]
     memory_kind: str
+    sqs_region: str
+    sqs_endpoint_url: str
+    sqs_queue_urls: tuple[str, ...]
+    sqs_owner_account: str
+    sqs_dead_letter_queue: str
+    sqs_visibility_timeout_s: int
+    sqs_max_message_bytes: int
+    sqs_longest_poll_s: int
 
 
 class QueueClient(Settling):

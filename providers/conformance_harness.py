@@ -122,7 +122,9 @@ class Desk:
 
     async def settle(self, kind: SettleKind, *deliveries: Delivery) -> list[QueueError | None]:
         """Settle deliveries of the queue itself."""
-        return await self.provider.settle(self.source, [Settlement(kind, d.receipt) for d in deliveries])
+        return await self.provider.settle(
+            self.source, [Settlement(kind, d.receipt, message=d.message) for d in deliveries]
+        )
 
     async def complete(self, *deliveries: Delivery) -> None:
         """Complete, and have every delivery accepted."""

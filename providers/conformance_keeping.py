@@ -30,6 +30,7 @@ class KeepingPromises:
             reason="not JSON",
             description="line 1",
             properties=(("bot", "labels"),),
+            message=delivery.message,
         )
         assert await desk.provider.settle(desk.source, [settlement]) == [None]
 

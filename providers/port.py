@@ -49,7 +49,11 @@ class SettleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """One settlement to make. `delay_s` (abandon): how long the broker hides the message, where it can."""
+    """One settlement to make. `delay_s` (abandon): how long the broker hides the message, where it can.
+
+    `message` (dead-letter): what was delivered. Where `Capabilities.native_dead_letter` is False a copy of it is sent
+    to the dead letters, and without it nothing can be: the adapter refuses, and the message stays.
+    """
 
     kind: SettleKind
     receipt: Receipt
@@ -57,6 +61,7 @@ class Settlement:
     reason: str = ""
     description: str = ""
     properties: tuple[tuple[str, str], ...] = ()
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,8 @@ class Provider(Protocol):
         """Settle deliveries. Repeating a settlement that took effect is harmless and answers None.
 
         Errors in the answer: InvalidReceipt when the delivery is not this receipt's any more, SessionLockLost, or a
-        transient error after which the same settlement may be tried again.
+        transient error after which the same settlement may be tried again. Where
+        `Capabilities.late_complete` is True an ended lock is no reason to refuse completing: the work is done.
         """
         ...
 

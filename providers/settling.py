@@ -87,7 +87,9 @@ class Settling:
     ) -> None:
         """Move the message to the dead letters, with why."""
         added = tuple((properties or {}).items())
-        settlement = Settlement(SettleKind.DEAD_LETTER, delivery.receipt, 0.0, reason, description, added)
+        settlement = Settlement(
+            SettleKind.DEAD_LETTER, delivery.receipt, 0.0, reason, description, added, delivery.message
+        )
         await self._settle(delivery, settlement)
 
     async def renew(self, delivery: Delivery) -> Timestamp:
