@@ -172,8 +172,10 @@ class DeliveryPromises:
         """Concurrent sends and receives on one provider deliver every message exactly once while locks last."""
         bodies = [str(number).encode() for number in range(60)]
         await asyncio.gather(*(desk.send(message(body)) for body in bodies))
-        if desk.capabilities.native_sessions or desk.capabilities.ordered_groups:
+        if desk.capabilities.native_sessions:
             batches = [await desk.several(len(bodies))]  # one session: one receiver at a time has all of it
+        elif desk.capabilities.ordered_groups:
+            batches = [await desk.drained(len(bodies))]  # what is in flight blocks what is behind it
         else:
             batches = await asyncio.gather(*(desk.several(10) for _ in range(6)))
 

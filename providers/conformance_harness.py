@@ -116,6 +116,14 @@ class Desk:
             deliveries += more
         return deliveries
 
+    async def drained(self, count: int) -> list[Delivery]:
+        """Receive and complete `count` messages that are there."""
+        deliveries: list[Delivery] = []
+        while len(deliveries) < count and (more := await self.receive(count - len(deliveries))):
+            await self.complete(*more)
+            deliveries += more
+        return deliveries
+
     async def nothing(self) -> None:
         """Find that nothing can be received."""
         assert await self.receive(wait_s=0) == []

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
 from queue_runtime.providers.errors import (
-    ProviderClosed,
     QueueError,
-    QueueNotFound,
     SessionLockLost,
     UnsupportedOperation,
 )
@@ -18,15 +15,13 @@ from queue_runtime.providers.port import Address, Capabilities, HeldSession, Que
 from queue_runtime.providers.sqs.clients import Clients
 from queue_runtime.providers.sqs.intake import Intake
 from queue_runtime.providers.sqs.ledger import Ledger
-from queue_runtime.providers.sqs.queues import Queue, Queues, capabilities_of
+from queue_runtime.providers.sqs.queues import Queues, capabilities_of
 from queue_runtime.providers.sqs.receiving import Receiving
 from queue_runtime.providers.sqs.sending import Outgoing, Sender
 from queue_runtime.providers.sqs.settings import PROVIDER, SqsSettings
 from queue_runtime.providers.sqs.settling import Settler
 
 __all__ = ["SqsProvider"]
-
-T = TypeVar("T")
 
 
 class SqsProvider:
@@ -42,7 +37,6 @@ class SqsProvider:
         self._settler = Settler(self._clients, self._queues, self._sender, self._ledger, self._clock)
         intake = Intake(self._settler, self._ledger, self._clock)
         self._receiving = Receiving(self._clients, self._queues, intake, self._clock, settings.longest_poll_s)
-        self._is_open = False
 
     @property
     def name(self) -> str:
@@ -56,11 +50,11 @@ class SqsProvider:
             ConfigurationError: no region is set.
         """
         await self._clients.open()
-        self._is_open = True
+        self._queues.is_open = True
 
     async def close(self) -> None:
         """End every call that waits. Long polls under way are waited for, and what they bring is given back."""
-        self._is_open = False
+        self._queues.is_open = False
         await self._receiving.close()
         await self._clients.close()
 
@@ -68,24 +62,13 @@ class SqsProvider:
         """Make a second, unopened provider, which knows of the same deliveries."""
         return SqsProvider(self._settings, self._clock, self._ledger)
 
-    async def _find(self, source: Address) -> Queue:
-        if not self._is_open:
-            raise ProviderClosed(PROVIDER)
-        return await self._queues.find(source)
-
-    def _looked_at(self, queue: Queue, answers: list[T]) -> list[T]:
-        """Forget a queue that turns out to be gone."""
-        if any(isinstance(answer, QueueNotFound) for answer in answers):
-            self._queues.forget(queue.address)
-        return answers
-
     async def capabilities(self, queue: QueueName) -> Capabilities:
         """Say what `queue` can do, by its kind and by how it is set up."""
-        return capabilities_of(await self._find(Address(queue)), self._settings)
+        return capabilities_of(await self._queues.find(Address(queue)), self._settings)
 
     async def counts(self, queue: QueueName) -> QueueCounts:
         """Count the messages of a queue, as nearly as the service does."""
-        await self._find(Address(queue))
+        await self._queues.find(Address(queue))
         return await self._queues.counts(queue)
 
     async def send(
@@ -94,19 +77,19 @@ class SqsProvider:
         """Send in batches, item by item."""
         if not messages:
             return []
-        found = await self._find(Address(queue))
+        found = await self._queues.find(Address(queue))
         outgoing = [Outgoing(message, message.deduplication_id or message.message_id) for message in messages]
-        return self._looked_at(found, await self._sender.send(found, outgoing, at))
+        return self._queues.checked(found, await self._sender.send(found, outgoing, at))
 
     async def cancel_scheduled(self, queue: QueueName, provider_ids: Sequence[str]) -> list[QueueError | None]:
         """Refuse: SQS does not give back what it delays."""
-        await self._find(Address(queue))
+        await self._queues.find(Address(queue))
         why = "SQS does not give back a message that it delays: let an engine's journal hold it"
         return [UnsupportedOperation("cancel a scheduled send", why) for _ in provider_ids]
 
     async def receive(self, source: Address, max_messages: int, wait_s: float) -> list[Delivery]:
         """Take what there is, or wait for it in long polls."""
-        queue = await self._find(source)
+        queue = await self._queues.find(source)
         if max_messages <= 0:
             return []
         return await self._receiving.receive(queue, max_messages, wait_s)
@@ -115,8 +98,8 @@ class SqsProvider:
         """Settle in batches, item by item."""
         if not settlements:
             return []
-        queue = await self._find(source)
-        return self._looked_at(queue, await self._settler.settle(queue, settlements))
+        queue = await self._queues.find(source)
+        return self._queues.checked(queue, await self._settler.settle(queue, settlements))
 
     async def renew(
         self, source: Address, receipts: Sequence[Receipt], for_s: float | None = None
@@ -124,20 +107,20 @@ class SqsProvider:
         """Extend locks in batches, item by item: those of a group together, as one blocks the others."""
         if not receipts:
             return []
-        queue = await self._find(source)
-        return self._looked_at(queue, await self._settler.renew(queue, receipts, for_s))
+        queue = await self._queues.find(source)
+        return self._queues.checked(queue, await self._settler.renew(queue, receipts, for_s))
 
     async def peek(self, source: Address, max_messages: int, after_sequence: int = 0) -> list[Delivery]:
         """Refuse: SQS shows no message without delivering it."""
         del max_messages, after_sequence
-        await self._find(source)
+        await self._queues.find(source)
         operation, why = "peek", "SQS shows no message without delivering it"
         raise UnsupportedOperation(operation, why)
 
     async def accept_session(self, queue: QueueName, session_id: SessionId | None, wait_s: float) -> HeldSession | None:
         """Refuse: SQS locks messages, not sessions."""
         del session_id, wait_s
-        await self._find(Address(queue))
+        await self._queues.find(Address(queue))
         operation, why = "accept_session", "SQS locks messages and not sessions: receive from the queue"
         raise UnsupportedOperation(operation, why)
 

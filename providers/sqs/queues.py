@@ -6,14 +6,16 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
-from queue_runtime.providers.errors import ConfigurationError
+from queue_runtime.providers.errors import ConfigurationError, ProviderClosed, QueueNotFound
 from queue_runtime.providers.message import QueueName
 from queue_runtime.providers.port import Address, Capabilities, QueueCounts
 from queue_runtime.providers.sqs.clients import Clients, Use
 from queue_runtime.providers.sqs.errors import About
-from queue_runtime.providers.sqs.settings import LONGEST_DELAY_S, LONGEST_LOCK_S, MAX_BATCH, SqsSettings
+from queue_runtime.providers.sqs.settings import LONGEST_DELAY_S, LONGEST_LOCK_S, MAX_BATCH, PROVIDER, SqsSettings
+
+T = TypeVar("T")
 
 __all__ = ["Queue", "Queues", "capabilities_of"]
 
@@ -46,21 +48,29 @@ class Queue:
 
 
 class Queues:
-    """The queues that were asked for. For one loop."""
+    """The queues that were asked for. For one loop.
+
+    Attributes:
+        is_open: nothing is found while it is False.
+    """
 
     def __init__(self, clients: Clients, settings: SqsSettings) -> None:
         self._clients = clients
         self._settings = settings
         self._found: dict[Address, Queue] = {}
         self._asking = asyncio.Lock()
+        self.is_open = False
 
     async def find(self, address: Address) -> Queue:
         """Return the queue at `address`.
 
         Raises:
+            ProviderClosed: the provider is not open.
             QueueNotFound: the service has no such queue.
             ConfigurationError: its dead letters are asked for, and nothing says where they go.
         """
+        if not self.is_open:
+            raise ProviderClosed(PROVIDER)
         found = self._found.get(address)
         if found is not None:
             return found
@@ -73,9 +83,11 @@ class Queues:
         """Return the queue that takes the dead letters of `queue`."""
         return await self.find(Address(queue.name, dead_letters=True))
 
-    def forget(self, address: Address) -> None:
-        """Ask anew next time: the queue is not there any more, or was made anew."""
-        self._found.pop(address, None)
+    def checked(self, queue: Queue, answers: list[T]) -> list[T]:
+        """Return `answers`; if one says that the queue is not there any more, ask anew next time."""
+        if any(isinstance(answer, QueueNotFound) for answer in answers):
+            self._found.pop(queue.address, None)
+        return answers
 
     async def _ask(self, address: Address) -> Queue:
         if not address.dead_letters:

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Sequence
 from typing import cast
 
 from queue_runtime.providers.clock import Clock
-from queue_runtime.providers.errors import ProviderClosed, QueueError, QueueNotFound
+from queue_runtime.providers.errors import ProviderClosed, QueueError
 from queue_runtime.providers.message import Delivery
 from queue_runtime.providers.sqs.clients import Clients, Use
 from queue_runtime.providers.sqs.errors import About
@@ -87,8 +87,7 @@ class Receiving:
         errors = [answer for answer in answers if isinstance(answer, BaseException)]
         if errors:
             self._widths[queue.url] = 1
-            if any(isinstance(error, QueueNotFound) for error in errors):
-                self._queues.forget(queue.address)
+            self._queues.checked(queue, errors)
             if not raws:
                 raise errors[0]
         return await self._intake.accept(queue, raws), not raws

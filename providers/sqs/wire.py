@@ -1,8 +1,8 @@
 """How a message looks to SQS, and how what SQS hands over looks to us.
 
 SQS carries text of certain characters and ten attributes. What fits goes as it is, so that other consumers read it: its
-ids travel as attributes beside the sender's own. What does not fit goes into an envelope, marked by an attribute. What has
-none of these marks is somebody else's, and is delivered as it came.
+ids travel as attributes beside the sender's own. What does not fit goes into an envelope, marked by an attribute. What
+has none of these marks is somebody else's, and is delivered as it came.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Servers that the tests of a worker share: starting one takes seconds, and queues keep tests apart."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -28,3 +28,12 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, on a server, what its adoption says that it does otherwise than the service."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            departures: Mapping[str, str] = getattr(item.cls, "departures", {})
+            if item.originalname in departures:
+                item.add_marker(pytest.mark.skipif(condition=True, reason=departures[item.originalname]))

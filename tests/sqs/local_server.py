@@ -4,6 +4,10 @@ It listens on a free port of 127.0.0.1 and prints its URL. Every line that it re
 clock is set forward, answered by an empty line. It ends with its input.
 """
 
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+# The servers bring few types.
+
+import asyncio
 import logging
 import os
 import socket
@@ -14,6 +18,7 @@ import time
 import types
 from collections.abc import Callable
 
+PAUSE_S = 0.02
 added_s = 0.0
 
 
@@ -22,12 +27,18 @@ def shifted() -> float:
     return time.time() + added_s
 
 
+def set_in(module: types.ModuleType, name: str, value: object) -> None:
+    """Give a server's module our clock."""
+    setattr(module, name, value)
+
+
 def run_moto() -> str:
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - one of the two is wanted
     from moto.sqs import models  # noqa: PLC0415
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    vars(models).update(unix_time=shifted, unix_time_millis=lambda: shifted() * 1_000)
+    set_in(models, "unix_time", shifted)
+    set_in(models, "unix_time_millis", lambda: shifted() * 1_000)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -47,14 +58,12 @@ def run_ministack() -> str:
         "LOG_LEVEL": "ERROR",
         "TMPDIR": tempfile.mkdtemp(),
     }
-    import asyncio  # noqa: PLC0415
-
     from hypercorn.asyncio import serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415 - it reads its settings when it is imported
     from ministack.services import sqs  # noqa: PLC0415
 
-    vars(sqs)["time"] = types.SimpleNamespace(time=shifted)
+    set_in(sqs, "time", types.SimpleNamespace(time=shifted))
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.loglevel = "ERROR"
@@ -63,12 +72,10 @@ def run_ministack() -> str:
         with socket.socket() as there:
             if there.connect_ex(("127.0.0.1", port)) == 0:
                 return f"http://127.0.0.1:{port}"
-        time.sleep(0.02)
+        time.sleep(PAUSE_S)
 
 
 async def _never() -> None:
-    import asyncio  # noqa: PLC0415
-
     await asyncio.get_running_loop().create_future()
 
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
@@ -56,7 +56,7 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(name: str) -> Iterator[LocalServer]:
+def local_server(name: str) -> Generator[LocalServer]:
     """Run `moto` or `ministack` until the block ends."""
     script = Path(__file__).with_name("local_server.py")
     command = [sys.executable, "-W", "ignore", str(script), name]
@@ -77,7 +77,7 @@ def local_server(name: str) -> Iterator[LocalServer]:
 class SqsHarness:
     """A server under test. What it says of itself beside the port's harness: `make`, `settings`."""
 
-    patience_s = 1.0
+    patience_s = 2.0
 
     def __init__(self, server: Server, *, is_fifo: bool) -> None:
         self.server = server
@@ -115,7 +115,7 @@ class SqsHarness:
 
     async def _create(self, name: str, attributes: Mapping[str, str]) -> str:
         kind = {"FifoQueue": "true"} if self._suffix else {}
-        whole = {"VisibilityTimeout": str(LOCK_S), "MaximumMessageSize": "1048576", **kind, **attributes}
+        whole = {"VisibilityTimeout": str(LOCK_S), "MaximumMessageSize": "262144", **kind, **attributes}
         answer = await self.call("CreateQueue", QueueName=name, Attributes=whole)
         return str(answer["QueueUrl"])
 
