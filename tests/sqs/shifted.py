@@ -7,6 +7,7 @@ class ShiftedClock(SystemClock):
     """The machine's clock, and however much a test has added to it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.added_us = 0
 
     def now(self) -> Timestamp:
