@@ -39,13 +39,14 @@ class Shown:
     on: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # pytest keeps its plugins in sets
 class Tests:
     """A pytest plugin that notes which tests show what, and runs those alone that say what a provider declares."""
 
     elsewhere: defaultdict[str, set[Shown]] = field(default_factory=lambda: defaultdict(set))
     suite: dict[str, tuple[str, ...]] = field(default_factory=dict)  # test -> what it needs, any of
     features: dict[str, dict[str, str]] = field(default_factory=dict)  # provider -> feature -> its value
+    departed: set[tuple[str, str]] = field(default_factory=set)  # provider, test that its server keeps it from
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -55,6 +56,8 @@ class Tests:
             if item.cls is not None and issubclass(item.cls, ProviderConformance):
                 test: object = getattr(ProviderConformance, item.originalname)
                 self.suite[item.originalname] = getattr(test, "needs", ())
+                if item.originalname in getattr(item.cls, "departures", ()):
+                    self.departed.add(((item.cls.__doc__ or item.cls.__name__).rstrip("."), item.originalname))
                 continue
             for number in numbers_of(item.originalname):
                 path = item.path.relative_to(ROOT).as_posix()
@@ -74,7 +77,8 @@ class Tests:
             on = frozenset(
                 provider
                 for provider, there in self.features.items()
-                if not needs or any(there[need] not in {"False", "None"} for need in needs)
+                if (not needs or any(there[need] not in {"False", "None"} for need in needs))
+                and (provider, name) not in self.departed
             )
             for number in numbers_of(name) if on else ():
                 found[number].append(Shown(name, on=on))

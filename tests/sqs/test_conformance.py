@@ -13,12 +13,16 @@ from tests.sqs.servers import LocalServer, SqsHarness
 
 
 class TestStandardOnMoto(ProviderConformance):
+    """SQS, standard, on moto."""
+
     @pytest.fixture
     def harness(self, moto: LocalServer) -> Harness:
         return SqsHarness(moto, is_fifo=False)
 
 
 class TestStandardOnMiniStack(ProviderConformance):
+    """SQS, standard, on MiniStack."""
+
     @pytest.fixture
     def harness(self, ministack: LocalServer) -> Harness:
         return SqsHarness(ministack, is_fifo=False)
@@ -29,6 +33,8 @@ WHOLE_GROUPS = "MiniStack blocks a group while any message of it is in flight; t
 
 
 class TestFifoOnMiniStack(ProviderConformance):
+    """SQS, FIFO, on MiniStack."""
+
     departures: ClassVar[Mapping[str, str]] = {
         "test_K03_L06_a_late_receipt_completes_nothing_unless_declared": LATE_DELETES,
         "test_K02_locks_that_end_together_return_in_order": LATE_DELETES,
