@@ -11,7 +11,6 @@ import pytest
 from queue_runtime.providers.conformance import Harness, ProviderConformance
 from tests.sqs.servers import LocalServer, SqsHarness
 
-
 TWICE = "moto hands one message to two receives that run at the same time"
 
 
