@@ -292,7 +292,7 @@ def stale(queue: BrokerQueue, receipt: Receipt, operation: str) -> QueueError:
 
 
 def _late(queue: BrokerQueue, receipt: Receipt) -> Stored | None:
-    """Return the message that this receipt held last, if its lock ended and nobody had the message since.
+    """Return the message that this receipt held last, if nobody had the message since: it waits, or is hidden.
 
     Source: recordings against SQS, published in LocalStack's snapshot tests: on a standard queue deleting and
     test_change_message_visibility_after_visibility_timeout_expiration succeed; on a FIFO queue the answer is "The
@@ -301,5 +301,4 @@ def _late(queue: BrokerQueue, receipt: Receipt) -> Stored | None:
     if not queue.settings.late_receipts or not receipt.handle:  # a look has no handle, nor has what waits
         return None
     stored = queue.stored.get(receipt.provider_id)
-    is_last = stored is not None and stored.handle == receipt.handle and stored.place is Place.READY
-    return stored if is_last else None
+    return stored if stored is not None and stored.handle == receipt.handle else None

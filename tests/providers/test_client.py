@@ -178,6 +178,20 @@ async def test_b40_renewing_returns_the_new_end(client: QueueClient, clock: Fake
         await client.renew(delivery)
 
 
+async def test_a_lock_can_be_renewed_with_the_delivery_as_it_came(broker: MemoryBroker, clock: FakeClock) -> None:
+    """However often: the client brings the newest end, by which a provider judges what a broker would grant."""
+    broker.create_queue("believing", QueueSettings(late_receipts=True))
+    async with QueueClient(MemoryProvider(broker)) as client:
+        await client.send("believing", Message(b""))
+        (delivery,) = await client.receive_batch("believing", 1)
+        for _ in range(4):
+            await clock.advance(20)
+            assert await client.renew(delivery) == clock.now() + 30_000_000
+        await clock.advance(31)
+        with pytest.raises(InvalidReceipt):
+            await client.renew(delivery)
+
+
 async def test_b32_peeking_takes_nothing(client: QueueClient) -> None:
     """What was looked at is delivered for the first time afterwards."""
     await client.send("pulls", Message(b"x"))
