@@ -76,3 +76,13 @@ def test_tests_that_the_page_names_exist() -> None:
 
     assert named
     assert named <= defined
+
+
+def test_the_page_on_providers_shows_the_toy_and_a_short_suite() -> None:
+    """Each part of the toy's file is included in the page, and adopting the suite takes fewer than 40 lines."""
+    toy = (ROOT / "tests" / "conformance" / "test_provider_toy.py").read_text(encoding="utf-8")
+    parts = dict(re.findall(r"# --8<-- \[start:(\w+)\]\n(.*?)# --8<-- \[end:\1\]", toy, re.DOTALL))
+    shown = re.findall(r"test_provider_toy\.py:(\w+)", page("writing-a-provider.md"))
+
+    assert shown == list(parts) == ["broker", "capabilities", "provider", "factory", "suite"]
+    assert len(parts["suite"].splitlines()) < 40

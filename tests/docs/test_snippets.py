@@ -50,4 +50,5 @@ def _included(block: str) -> str:
 
 
 def _content(include: re.Match[str]) -> str:
-    return (ROOT / "docs" / include.group(1)).read_text(encoding="utf-8")
+    found = next(path for path in (ROOT / "docs" / include[1], ROOT / include[1]) if path.exists())
+    return found.read_text(encoding="utf-8")
