@@ -65,6 +65,7 @@ class Core:
         lanes, breakers, wakeups, timers: who may start next, and what time changes.
         is_draining: nothing is started.
         followers, watcher: who is told of changes.
+        is_lost: whether the time of a message's lock is up, which is acted on then: it may not be started.
         ordered_groups: queues in which a message in flight blocks the later ones of its session.
         keeps_order: those, and the ones with sessions of the broker: whatever goes back comes again in order.
         drops_expired: queues that discard what has expired, instead of dead-lettering it.
@@ -91,6 +92,7 @@ class Core:
         self.is_closed = False
         self.followers: Sequence[Follower] = ()
         self.watcher: Watcher | None = None
+        self.is_lost: Callable[[MessageState, int], bool] = _never
         self.drops_expired: frozenset[str] = frozenset()
         self.ordered_groups: frozenset[str] = frozenset()
         self.keeps_order: frozenset[str] = frozenset()
@@ -170,6 +172,8 @@ class Core:
             message = self.lanes.next_ready(now)
             if message is None:
                 return
+            if self.is_lost(message, now):
+                continue
             route = self._routes.route(message)
             if self._routes.hands_back(route):
                 self.submit(message.key, HandBack(now, LapseReason.UNHANDLED, self._limits.release_delay_us))
@@ -262,3 +266,9 @@ class Core:
     def done(self, effect: Effect) -> None:
         """The shell has performed an effect; called before its result is submitted."""
         self._performing.discard(effect.id)
+
+
+def _never(message: MessageState, now: int) -> bool:
+    """Nobody keeps locks yet."""
+    del message, now
+    return False

@@ -97,8 +97,9 @@ class Dispatcher:
         if message is None or message.attempt != effect.attempt or not message.is_running:
             self._core.done(effect)
             return
-        if self._is_releasing or not message.is_held:
-            why = _STOPPING if message.is_held else _LOST_UNRUN
+        is_lost = not message.is_held or self._core.is_lost(message, self._core.now())
+        if self._is_releasing or is_lost:
+            why = _LOST_UNRUN if is_lost else _STOPPING
             self._core.done(effect)
             self._core.submit(effect.key, HandlerReleased(self._core.now(), effect.attempt, why))
             self._core.pump()
@@ -113,6 +114,8 @@ class Dispatcher:
         if self._core.is_closed:
             return  # it would not end when it was told to: the next start counts it as crashed
         self._routing.attempt_ended(effect.key)
+        if (message := self._core.state.messages.get(effect.key)) is not None:
+            self._core.is_lost(message, self._core.now())  # then it counts as lost before it ended
         self._core.done(effect)
         self._submit(run, given)
         self._core.pump()

@@ -142,6 +142,23 @@ class Leases:
         """Renew it no more."""
         self._sessions.pop((queue, session_id), None)
 
+    def ended(self, message: MessageState, now: int) -> list[str]:
+        """Return the copies that the journal calls held although the time of their lock is up: nobody told us yet.
+
+        The thread's newest word counts: the engine's loop may be behind it, or may have been stopped altogether.
+        """
+        queue, held = message.origin.queue, [copy for copy in message.copies if copy.lease is Lease.HELD]
+        if queue in self._session_queues:
+            session = self._sessions.get((queue, message.origin.session_id or ""))
+            is_over = session is None or session.locked_until <= now  # None: the thread has found it lost
+            return [copy.provider_id for copy in held if is_over]
+        found: list[str] = []
+        for copy in held:
+            known = self._held.get((queue, copy.provider_id))
+            if (copy.locked_until if known is None else known.expires_at) <= now:
+                found.append(copy.provider_id)
+        return found
+
     def start(self) -> None:
         """Start the thread."""
         self._engine_loop = asyncio.get_running_loop()
@@ -199,7 +216,7 @@ class Leases:
     ) -> None:
         receipts = [lease.receipt(self._provider_name) for lease in leases]
         try:
-            async with asyncio.timeout(self._patience_s(min(lease.expires_at for lease in leases))):
+            async with asyncio.timeout(_patience_s(min(lease.expires_at for lease in leases) - self._clock.now())):
                 answers = await self._provider.renew(Address(QueueName(queue)), receipts, for_s)
         except Exception as error:  # noqa: BLE001 - it costs no other queue its locks
             answers = [self._failure("renewing locks", error)] * len(leases)
@@ -224,7 +241,7 @@ class Leases:
     async def _renew_session(self, name: _Name, lease: _HeldSession, lost: list[tuple[str, str]]) -> None:
         answer: Timestamp | QueueError
         try:
-            async with asyncio.timeout(self._patience_s(lease.locked_until)):
+            async with asyncio.timeout(_patience_s(lease.locked_until - self._clock.now())):
                 (answer,) = await self._provider.renew_sessions(QueueName(lease.queue), [lease.session])
         except Exception as error:  # noqa: BLE001 - it costs no other session its lock
             answer = self._failure("renewing a session", error)
@@ -236,11 +253,6 @@ class Leases:
         elif self._sessions.pop(name, None) is not None:
             logger.warning("the lock of session %s of %s is lost: %s", name[1], name[0], answer)
             lost.append(name)
-
-    def _patience_s(self, expires_at: int) -> float:
-        """How long a renewal may take, so that there is time left for another, and for those of other queues."""
-        half_s = (expires_at - self._clock.now()) / 2_000_000
-        return min(max(half_s, _SHORTEST_CALL_S), _LONGEST_CALL_S)
 
     def _failure(self, operation: str, error: Exception) -> QueueError:
         if isinstance(error, TimeoutError):
@@ -257,3 +269,8 @@ class Leases:
 
 def _half_way(now: int, until: int) -> int:
     return now + max(until - now, 0) // 2
+
+
+def _patience_s(left_us: int) -> float:
+    """How long a renewal may take, so that there is time left for another, and for those of other queues."""
+    return min(max(left_us / 2_000_000, _SHORTEST_CALL_S), _LONGEST_CALL_S)

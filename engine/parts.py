@@ -30,7 +30,7 @@ from queue_runtime.engine.settler import Settler
 from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.events import LapseReason, LeasesRenewed, RunStopped
 from queue_runtime.journal.port import Journal
-from queue_runtime.journal.state import Phase
+from queue_runtime.journal.state import MessageState, Phase
 from queue_runtime.plugins import Plugins
 from queue_runtime.providers.clock import Clock
 from queue_runtime.providers.message import QueueName
@@ -83,6 +83,7 @@ class Parts:
         # The routing last: the others still ask it about a message that is just going.
         core.followers = (self._leases, self._credit, self._routing)
         core.watcher = self._observers if self._observers.are_there else None
+        core.is_lost = self._is_lost
         core.outage.on_begin = lambda: self._background.start(self._resume_when_writable())
         journal.on_commit(self._observers.committed)
 
@@ -153,6 +154,17 @@ class Parts:
         for queue, session_id in report.lost_sessions:
             self._session_receiver.lost(queue, session_id)
         self.core.pump()
+
+    def _is_lost(self, message: MessageState, now: int) -> bool:
+        """Whether a lock has ended before its thread could say so: this process, or its loop, stood still for long."""
+        ended = self._leases.ended(message, now)
+        origin = message.origin
+        if ended and origin.queue in self._session_queues:  # all of it is lost, and is given back in one piece
+            self._session_receiver.lost(origin.queue, origin.session_id or "")
+            return True
+        for provider_id in ended:
+            self.core.submit(message.key, LockLost(now, provider_id, LapseReason.LOCK_LOST))
+        return bool(ended)
 
     async def _resume_when_writable(self) -> None:
         """Try the journal until it takes events again."""
