@@ -14,7 +14,6 @@ from typing import cast
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectTimeoutError,
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
@@ -23,6 +22,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     ReadTimeoutError,
 )
+from botocore.exceptions import ConnectionError as SdkConnectionError
 
 from queue_runtime.providers.errors import (
     AuthenticationFailed,
@@ -224,7 +224,7 @@ def error_of_exception(about: About, error: Exception) -> QueueError:
             )
         case ReadTimeoutError() | TimeoutError():
             return OperationTimeout(about.operation, 0.0, context=about.context)
-        case ConnectTimeoutError() | HTTPClientError() | OSError():
+        case SdkConnectionError() | HTTPClientError() | OSError():
             what = f"the service cannot be reached ({type(error).__name__}): the call may have been carried out"
             return ConnectionFailed(what, context=about.context)
         case BotoCoreError():

@@ -1,10 +1,11 @@
 """Servers that the tests of a worker share: starting one takes seconds, and queues keep tests apart."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
 from tests.sqs.servers import CREDENTIALS, LocalServer, local_server
+from tests.sqs.strict import StrictServer, strict_server
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,13 @@ def moto() -> Iterator[LocalServer]:
 def ministack() -> Iterator[LocalServer]:
     """MiniStack: holds groups and their order, duplicates, and dead letters."""
     with local_server("ministack") as server:
+        yield server
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[StrictServer]:
+    """A stub with the service's recorded rules, of this test's own."""
+    async with strict_server() as server:
         yield server
 
 

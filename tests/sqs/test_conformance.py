@@ -10,6 +10,7 @@ import pytest
 
 from queue_runtime.providers.conformance import Harness, ProviderConformance
 from tests.sqs.servers import LocalServer, SqsHarness
+from tests.sqs.strict import StrictServer
 
 TWICE = "moto hands one message to two receives that run at the same time"
 
@@ -53,6 +54,22 @@ class TestFifoOnMiniStack(ProviderConformance):
     @pytest.fixture
     def harness(self, ministack: LocalServer) -> Harness:
         return SqsHarness(ministack, is_fifo=True)
+
+
+class TestStandardOnTheStub(ProviderConformance):
+    """SQS, standard, on a stub with the service's recorded rules."""
+
+    @pytest.fixture
+    def harness(self, strict: StrictServer) -> Harness:
+        return SqsHarness(strict, is_fifo=False)
+
+
+class TestFifoOnTheStub(ProviderConformance):
+    """SQS, FIFO, on a stub with the service's recorded rules."""
+
+    @pytest.fixture
+    def harness(self, strict: StrictServer) -> Harness:
+        return SqsHarness(strict, is_fifo=True)
 
 
 def test_departures_name_tests_of_the_suite() -> None:
