@@ -17,7 +17,6 @@ from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.status import EngineStatus, status_of
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.port import Journal
-from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.plugins import EngineStartedInfo, EngineStoppedInfo, Plugins
 from queue_runtime.plugins import load as load_plugins
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
@@ -98,7 +97,7 @@ class Engine:
         if not engine.queues and provider.queue_name:
             engine = engine.model_copy(update={"queues": (provider.queue_name,)})
         made = provider_from_settings(provider)
-        journal = await SqliteJournal.open(engine.journal, JournalSettings(synchronous=engine.synchronous))
+        journal = await SqliteJournal.open(engine.journal, engine.journal_settings())
         try:
             async with cls(engine, made, journal, [*load_plugins(engine.plugins), *plugins]) as started:
                 yield started

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from queue_runtime.engine.policy import Backoff, BackoffKind, BreakerPolicy, PoisonPolicy, Policy, SessionFailure
+from queue_runtime.journal.settings import JournalSettings
 
 __all__ = ["EngineSettings"]
 
@@ -30,6 +31,22 @@ class EngineSettings(BaseSettings):
     journal: Path = Field(default=Path("journal"), description="Folder of the journal; made if it is not there.")
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="FULL survives a power cut; NORMAL survives a killed process only, and is faster."
+    )
+    journal_segment_bytes: _Count = Field(
+        default=1024 * 1024 * 1024, description="Size from which the journal goes on in a new segment."
+    )
+    journal_segment_age_s: _Seconds = Field(default=24 * 3_600.0, description="Age from which it does.")
+    journal_retention_s: _Seconds = Field(
+        default=7 * 24 * 3_600.0, description="Age from which a segment that is not written any more is dropped."
+    )
+    journal_retention_bytes: _Count = Field(
+        default=20 * 1024 * 1024 * 1024, description="Size of the journal beyond which its oldest segments go too."
+    )
+    journal_archive: Path | None = Field(
+        default=None, description="Folder where segments are moved instead of being dropped; one for each journal."
+    )
+    journal_keep_bodies: bool = Field(
+        default=True, description="Keep bodies of completed messages in segments that are not written any more."
     )
     queues: _Names = Field(default=(), description="Queues to receive from; comma-separated.")
     plugins: _Names = Field(
@@ -102,6 +119,18 @@ class EngineSettings(BaseSettings):
             hold_s=self.retry_hold_s,
             lock_margin_s=self.lock_margin_s,
             forget_lapsed_s=self.forget_lapsed_s,
+        )
+
+    def journal_settings(self) -> JournalSettings:
+        """Return how the journal is kept on disk."""
+        return JournalSettings(
+            synchronous=self.synchronous,
+            segment_bytes=self.journal_segment_bytes,
+            segment_age_s=self.journal_segment_age_s,
+            retention_s=self.journal_retention_s,
+            retention_bytes=self.journal_retention_bytes,
+            archive_folder=self.journal_archive,
+            keep_bodies=self.journal_keep_bodies,
         )
 
     def digest(self) -> str:

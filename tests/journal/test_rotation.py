@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import random
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from queue_runtime.journal.errors import JournalCorrupt, JournalUnavailable
+from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.reader import JournalReader
 from queue_runtime.journal.segments import Layout
@@ -259,3 +260,51 @@ async def test_a_reader_follows_across_a_rotation_and_past_a_dropped_segment(tmp
         assert (await asyncio.to_thread(reader.statistics)).first_position == 4
     assert (await prove(tmp_path / "journal")).good_until == 6
     await running.journal.close()
+
+
+async def test_a_bit_flipped_anywhere_in_a_folder_of_segments_is_found(tmp_path: Path) -> None:
+    """Of 200 bits in segments, snapshots and the head, each is found, or changes nothing that anybody reads."""
+    folder = tmp_path / "journal"
+    running = await run(folder)
+    for number in range(1, 4):
+        running.append(*life(number), *life(number + 10))
+        await running.snapshot()
+    running.append(*life(4))
+    await running.journal.close()
+    expected, happened = await loaded(folder), await events_of(folder)
+    chance = random.Random(2)
+    places = [
+        (path, offset)
+        for path in [*Layout(folder).segments(), *Layout(folder).snapshots(), Layout(folder).head]
+        for offset, byte in enumerate(path.read_bytes())
+        if byte
+    ]
+    outside = [place for place in places if place[0].suffix != ".sqlite"]
+
+    missed: list[str] = []
+    for path, offset in chance.sample(places, 140) + chance.sample(outside, 60):
+        content = path.read_bytes()
+        path.write_bytes(content[:offset] + bytes([content[offset] ^ 1 << chance.randrange(8)]) + content[offset + 1 :])
+        is_good = await _is_good(folder)
+        if (is_good and path.suffix != ".sqlite") or (
+            is_good and await _read_or_refuse(folder) not in (happened, None)
+        ):
+            missed.append(f"{path.name} at {offset}")
+        path.write_bytes(content)
+
+    assert missed == []
+    assert await loaded(folder) == expected
+
+
+async def _read_or_refuse(folder: Path) -> list[Event | None] | None:
+    try:
+        return await events_of(folder)
+    except JournalError:
+        return None
+
+
+async def _is_good(folder: Path) -> bool:
+    try:
+        return (await prove(folder)).is_good
+    except JournalError:
+        return False
