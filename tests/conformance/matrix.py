@@ -149,6 +149,12 @@ def declarations(features: Mapping[str, Mapping[str, str]]) -> str:
     return "\n".join((*lines, ""))
 
 
+def _of_the_stub(features: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """Return what SQS declares, of each kind of queue once."""
+    label = re.compile(r"(SQS, \w+), on a stub .*")
+    return {found[1]: noted for name, noted in features.items() if (found := label.fullmatch(name))}
+
+
 def _written(value: str) -> str:
     return {"True": "yes", "False": "-", "None": "no bound"}.get(value, value)
 
@@ -177,6 +183,7 @@ def drawn() -> dict[str, str]:
     return {
         "conformance.md": table(items, shown, tests.features),
         "capabilities.md": declarations(tests.features),
+        "capabilities-sqs.md": declarations(_of_the_stub(tests.features)),
     }
 
 
