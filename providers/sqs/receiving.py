@@ -52,6 +52,7 @@ class Receiving:
         self._longest_poll_s = longest_poll_s
         self._widths: dict[str, int] = {}
         self._closing = asyncio.Event()
+        self._receives: set[asyncio.Future[None]] = set()  # done when a receive has let go of its polls
         self._left_alone: set[asyncio.Task[None]] = set()
 
     async def receive(self, queue: Queue, max_messages: int, wait_s: float) -> list[Delivery]:
@@ -101,6 +102,8 @@ class Receiving:
             raise ProviderClosed(PROVIDER)
         task = asyncio.ensure_future(taking)
         closing = asyncio.ensure_future(self._closing.wait())
+        let_go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._receives.add(let_go)
         is_waited_for = False
         try:
             await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
@@ -109,6 +112,8 @@ class Receiving:
             closing.cancel()
             if not is_waited_for:
                 self._leave_alone(queue, task)
+            self._receives.discard(let_go)
+            let_go.set_result(None)
         if not is_waited_for:
             raise ProviderClosed(PROVIDER)
         return task.result()
@@ -157,6 +162,5 @@ class Receiving:
     async def close(self) -> None:
         """End every receive, and wait for the polls under way: for as long as the longest poll, at most."""
         self._closing.set()
-        await asyncio.sleep(0)  # the receives that wait hand their polls over
-        while self._left_alone:
-            await asyncio.wait(self._left_alone)
+        while waiting := self._receives | self._left_alone:
+            await asyncio.wait(waiting)
