@@ -95,7 +95,7 @@ class Intake:
     def _settled(self, key: str, now: int) -> SettledKey | None:
         """What the idempotency window knows of a key."""
         digest = key_digest(key)
-        known = self._core.state.settled.find(digest)
+        known = self._core.state.settled.find(digest) or self._core.journal.keys.find(digest)
         return None if known is None or known.at < now - self._core.state.window_us else known
 
     def _trim(self, lane: LaneKey) -> None:

@@ -15,6 +15,7 @@ from queue_runtime.engine.credit import Credit
 from queue_runtime.engine.decide import decide
 from queue_runtime.engine.dispatch import Dispatcher
 from queue_runtime.engine.effects import Effect, ReleaseLease, RunHandler, Send, Settle
+from queue_runtime.engine.housekeeping import Housekeeping
 from queue_runtime.engine.inputs import HandBack, LockLost, LockRenewed, TimerFired
 from queue_runtime.engine.intake import Intake
 from queue_runtime.engine.leases import LeaseReport, Leases
@@ -86,6 +87,7 @@ class Parts:
         core.is_lost = self._is_lost
         core.outage.on_begin = lambda: self._background.start(self._resume_when_writable())
         journal.on_commit(self._observers.committed)
+        self._housekeeping = Housekeeping(core, settings)
 
     def _perform(self, effect: Effect) -> None:
         self._performers[type(effect)](effect)
@@ -103,6 +105,7 @@ class Parts:
         core.is_draining = False
         perform_all(core)
         core.pump()
+        self._housekeeping.start()
 
     def receive(self, queues: Iterable[QueueName]) -> None:
         """Begin to pull messages."""
@@ -189,6 +192,7 @@ class Parts:
         core.is_draining = True
         self._session_receiver.stop()
         await _cancelled(self._receiving)
+        await self._housekeeping.stop()
         self._hand_back_waiting()
         try:
             async with asyncio.timeout(deadline_s):
@@ -251,6 +255,7 @@ class Parts:
     async def close(self) -> None:
         """End every task and thread of this run. What is still owed stays owed: the journal has it."""
         self.core.is_draining = True
+        await self._housekeeping.stop()
         await _cancelled(self._receiving)
         await self._session_receiver.close()
         await self._settler.stop()

@@ -87,6 +87,12 @@ class EngineSettings(BaseSettings):
     lock_margin_s: _Seconds = Field(default=1.0, description="A lock with less time left counts as lost at a restart.")
     forget_lapsed_s: _Seconds = Field(default=900.0, description="How long a lapsed message is kept in memory.")
     idempotency_window_s: _Seconds = Field(default=24 * 3_600.0, description="How long a completed key is remembered.")
+    recent_keys: _Count = Field(
+        default=32_768, description="Completed keys held in memory before they are put into a key file."
+    )
+    snapshot_every_events: _Count = Field(
+        default=250_000, description="Events after which the state is stored, so that a start need not read them."
+    )
     session_receivers: _Count = Field(
         default=8, description="Sessions worked at the same time, on brokers with sessions."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from queue_runtime.journal.dedup import KeyFiles
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.head import HeadFile
 from queue_runtime.journal.lock import OwnerLock
@@ -22,6 +23,7 @@ class OwnedFolder:
         """For `take` alone."""
         self.layout = layout
         self.head = head
+        self.keys = KeyFiles(layout.folder)
         self._lock = lock
 
     @classmethod
@@ -47,11 +49,12 @@ class OwnedFolder:
                     head = HeadFile.create(layout.head)
                     create_file(layout.segment(1))
                     sync_folder(layout.folder)
+                owned = cls(layout, lock, head)
             except OSError as error:
                 msg = f"journal folder {path} cannot be used: {error}"
                 raise JournalUnavailable(msg) from error
             undo.pop_all()
-        return cls(layout, lock, head)
+        return owned
 
     def present_segment(self, acknowledged: GroupEnd) -> Path:
         """Return the segment to go on in, once what was acknowledged proves to be there.
@@ -93,5 +96,6 @@ class OwnedFolder:
 
     def free(self) -> None:
         """Give the folder back. Twice is harmless."""
+        self.keys.close()
         self.head.close()
         self._lock.release()

@@ -31,6 +31,8 @@ class SqliteJournal:
     def __init__(self, owned: OwnedFolder, settings: JournalSettings) -> None:
         """For `open` alone."""
         self._owned = owned
+        self.keys = owned.keys
+        """The keys that are no longer in the state, by `KeysSealed`."""
         self._settings = settings
         self._writer = Writer(owned.layout.segments()[-1], settings)
         self._end: GroupEnd = (0, GENESIS)

@@ -8,27 +8,72 @@ from collections.abc import AsyncIterator, Sequence
 from queue_runtime.journal.codec import CODEC
 from queue_runtime.journal.errors import JournalError, JournalUnavailable
 from queue_runtime.journal.events import Event
+from queue_runtime.journal.settled_keys import KeyBatch, SettledKey
 from queue_runtime.journal.snapshot import Snapshot, pack_snapshot, unpack_snapshot
 from queue_runtime.journal.state import EngineState
 from queue_runtime.journal.watchers import CommitCallback, Watchers
 
-__all__ = ["MemoryJournal"]
+__all__ = ["MemoryJournal", "MemoryKeys"]
+
+
+class MemoryKeys:
+    """A `KeyWindow` without a disk; `port.py` is its contract."""
+
+    def __init__(self) -> None:
+        """Begin without keys."""
+        self._entries: dict[bytes, SettledKey] = {}
+        self.is_writable = True
+        """False: nothing can be sealed, as on a full disk."""
+
+    def find(self, digest: bytes) -> SettledKey | None:
+        """Return what is known of a key, by its digest."""
+        return self._entries.get(digest)
+
+    def gaps(self, until: int, since: int) -> Sequence[tuple[int, int]]:
+        """Nothing is ever missing."""
+        del until, since
+        return ()
+
+    async def seal(self, batch: KeyBatch) -> None:
+        """Keep a batch.
+
+        Raises:
+            JournalUnavailable: as `is_writable` says.
+        """
+        if not self.is_writable:
+            msg = "the key window is not writable, as is_writable says"
+            raise JournalUnavailable(msg)
+        self._entries.update((digest, SettledKey.unpack(entry)) for digest, entry in batch.entries.items())
+
+    async def compact(self, since: int) -> None:
+        """Forget what was settled before `since`."""
+        self._entries = {digest: key for digest, key in self._entries.items() if key.at >= since}
 
 
 class MemoryJournal:
     """A `Journal` without a disk, and with knobs for what disks do. `port.py` is its contract.
 
-    A commit takes one turn of the loop. `MemoryJournal(events=old.events, packed=old.packed)` is `old` after a crash.
+    A commit takes one turn of the loop. `MemoryJournal(events=old.events, packed=old.packed, keys=old.keys)` is `old`
+    after a crash.
     """
 
-    def __init__(self, *, events: Sequence[Event] = (), packed: bytes | None = None, auto_commit: bool = True) -> None:
-        """Begin with durable `events` and the snapshot in `packed`.
+    def __init__(
+        self,
+        *,
+        events: Sequence[Event] = (),
+        packed: bytes | None = None,
+        keys: MemoryKeys | None = None,
+        auto_commit: bool = True,
+    ) -> None:
+        """Begin with durable `events`, the snapshot in `packed`, and the `keys` that left its state.
 
         Without `auto_commit` nothing is committed before `release`, as after `hold`.
         """
         self._events = list(events)
         self.packed = packed
         """The newest snapshot, as a file would hold it; None: `load` yields every event."""
+        self.keys = keys if keys is not None else MemoryKeys()
+        """The keys that are no longer in the state, by `KeysSealed`."""
         self._queue: list[Event] = []
         self._watchers = Watchers()
         self._is_held = not auto_commit

@@ -6,9 +6,48 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from queue_runtime.journal.events import Event
+from queue_runtime.journal.settled_keys import KeyBatch, SettledKey
 from queue_runtime.journal.state import EngineState
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "KeyWindow"]
+
+
+class KeyWindow(Protocol):
+    """The older part of the idempotency window: the keys that left live state. Used on the journal's loop."""
+
+    def find(self, digest: bytes) -> SettledKey | None:
+        """Return what is known of a key, by its digest; never waits for more than one read of the disk.
+
+        What cannot be read counts as not there, and is logged.
+        """
+        ...
+
+    def gaps(self, until: int, since: int) -> Sequence[tuple[int, int]]:
+        """Return the positions (after, until] of which keys settled at `since` or later should be there and are not.
+
+        Args:
+            until: the last position that the journal says is covered.
+            since: an instant, in microseconds.
+        """
+        ...
+
+    async def seal(self, batch: KeyBatch) -> None:
+        """Make a batch durable and have it found. A batch that is there already changes nothing.
+
+        Not beside another `seal` or `compact`; may be cancelled, which takes as long as one short piece of the work.
+
+        Raises:
+            JournalUnavailable: it cannot be written; it may be tried again.
+        """
+        ...
+
+    async def compact(self, since: int) -> None:
+        """Forget keys that were settled before `since`, some of them later, and keep look-ups fast. As `seal`.
+
+        Raises:
+            JournalUnavailable: it cannot be written; it may be tried again.
+        """
+        ...
 
 
 class Journal(Protocol):
@@ -22,6 +61,11 @@ class Journal(Protocol):
     @property
     def durable(self) -> int:
         """The last position that survives a power cut."""
+        ...
+
+    @property
+    def keys(self) -> KeyWindow:
+        """The keys that are no longer in the state, by `KeysSealed`. Closes with the journal."""
         ...
 
     def append(self, events: Sequence[Event]) -> int:

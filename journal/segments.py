@@ -5,6 +5,7 @@
     00000001.segment.sqlite     events, beginning at position 1; numbered so that names sort by age
     00000002.snapshot           the state before the first event of that segment; the first segment has none
     newest.snapshot             the state at a later position: it bounds the cost of the next start
+    ....................keys    keys of completed messages that left the state, see dedup.py
     *.new                       a file that is being written; removed when the journal is opened
     damaged-*                   what a repair moved aside
 

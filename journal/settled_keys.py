@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 from queue_runtime.journal.engine_events import KeysSealed, KeysSealing
 
-__all__ = ["DIGEST_BYTES", "KeyBatch", "SettledKey", "SettledKeys", "key_digest"]
+__all__ = ["DIGEST_BYTES", "KeyBatch", "SettledKey", "SettledKeys", "key_digest", "pack_instant"]
 
 DIGEST_BYTES = 16
 _AT_BYTES = 8
+_FIRST_INSTANT = -(1 << 63)
 _BODY_BYTES = 8  # of the body's digest: whoever sends two bodies under one key that agree in these loses only his own
 _NO_BODY = bytes(_BODY_BYTES)
 
@@ -23,6 +24,11 @@ _NO_BODY = bytes(_BODY_BYTES)
 def key_digest(key: str) -> bytes:
     """Return what stands for an idempotency key in the window: 16 bytes, so that no two keys are taken for one."""
     return hashlib.blake2b(key.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def pack_instant(at: int) -> bytes:
+    """Return 8 bytes that compare as instants do."""
+    return (at - _FIRST_INSTANT).to_bytes(_AT_BYTES, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,11 @@ class SettledKey:
     def unpack(cls, entry: bytes) -> SettledKey:
         """Return what `pack` packed."""
         body = entry[_AT_BYTES:]
-        return cls(int.from_bytes(entry[:_AT_BYTES], "big", signed=True), b"" if body == _NO_BODY else body)
+        return cls(int.from_bytes(entry[:_AT_BYTES], "big") + _FIRST_INSTANT, b"" if body == _NO_BODY else body)
 
     def pack(self) -> bytes:
         """Return 16 bytes: the instant, and the beginning of the body's digest or zeros."""
-        return self.at.to_bytes(_AT_BYTES, "big", signed=True) + self.body.ljust(_BODY_BYTES, b"\0")
+        return pack_instant(self.at) + self.body.ljust(_BODY_BYTES, b"\0")
 
     def may_be_of(self, body_digest: bytes) -> bool:
         """Return False if it is known to have had another body."""

@@ -60,7 +60,7 @@ class Bench:
             durable = self.journal.events
             await engine.stop()
             await running
-        self.journal = MemoryJournal(events=durable)
+        self.journal = MemoryJournal(events=durable, keys=self.journal.keys)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that an engine does; a test that waits in vain fails."""
@@ -92,4 +92,4 @@ class Bench:
 
     def crash(self) -> None:
         """What an engine leaves that is gone at once: the durable events, and nothing else."""
-        self.journal = MemoryJournal(events=self.journal.events)
+        self.journal = MemoryJournal(events=self.journal.events, keys=self.journal.keys)
