@@ -22,8 +22,8 @@ def audit(path: Path | str, until: int | None = None) -> Violation | None:
     """Return the first event in the folder `path` that breaks a rule, up to position `until`; None if none does.
 
     Where older segments are gone it begins with the snapshot that the oldest one left was begun with. Events of a newer
-    version are passed over. The engine may run meanwhile. Blocks on the disk; takes memory for what is live and for the
-    idempotency window, not for what is history.
+    version are passed over. The engine may run meanwhile. Blocks on the disk; takes memory for what is live and for so
+    many completed keys as `Tracks` says, not for what is history: a second run of an older key is not seen.
 
     Raises:
         JournalError: there is no journal, or its oldest segment has lost its snapshot.

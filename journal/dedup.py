@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from queue_runtime.journal.errors import JournalError, JournalUnavailable
+from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.key_file import SLICE, Coverage, KeyFile, check_key_file, merged, probe, write_key_file
 from queue_runtime.journal.settled_keys import KeyBatch, SettledKey
 
-__all__ = ["KeyFiles", "check_key_files"]
+__all__ = ["KeyFiles", "damaged_key_files"]
 
 _log = logging.getLogger(__name__)
 
@@ -200,23 +200,20 @@ class _Cancelled(Exception):  # noqa: N818 - ends a thread's work and reaches no
     pass
 
 
-def check_key_files(folder: Path) -> None:
-    """Read every key file of a journal and hold it against its sha256. Blocks on the disk.
+def damaged_key_files(folder: Path) -> list[str]:
+    """Read every key file of a journal, hold it against its sha256, and say of each that is damaged what was found.
 
-    Files that an engine drops meanwhile are passed over.
-
-    Raises:
-        JournalError: one is not what was written; names it.
-        OSError: one cannot be read.
+    Files that an engine drops meanwhile are passed over. Blocks on the disk.
     """
+    found: list[str] = []
     for path in _paths(folder):
         try:
             check_key_file(path)
         except FileNotFoundError:
             continue
-        except ValueError as error:
-            msg = f"key file {path} is damaged: {error}; what it covers may be run again if it is delivered again"
-            raise JournalError(msg) from error
+        except (OSError, ValueError) as error:
+            found.append(f"key file {path} is damaged: {error}")
+    return found
 
 
 def _paths(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from queue_runtime.journal.chain import GENESIS, ChainCheck, Row, is_stripped
 from queue_runtime.journal.codec import CODEC
+from queue_runtime.journal.dedup import damaged_key_files
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, UnknownEvent
 from queue_runtime.journal.head import Head, read_head
 from queue_runtime.journal.segment_file import FIRST, SegmentFile, Shelf
@@ -42,7 +43,7 @@ class Verdict:
 
 
 def verify(path: Path | str) -> Verdict:
-    """Read the whole journal in the folder `path` and check every row, body, checksum, hash and snapshot, and the head.
+    """Read the journal in the folder `path`: check every row, body, checksum, hash, snapshot, key file, and the head.
 
     Begins with what the oldest segment that is left says it follows. The engine may run meanwhile; what it appends
     after the call began may be left out. Blocks on the disk.
@@ -80,6 +81,7 @@ def verify(path: Path | str) -> Verdict:
         shelf.close()
     beside = [] if is_whole else [f"a slot of {layout.head} is damaged"]
     beside += [text for text in (seen.fault(segments, check.position) for seen in snapshots) if text]
+    beside += damaged_key_files(layout.folder)
     if beside:
         return Verdict(check.position, check.position + 1, f"{', '.join(beside)}; the rows are good", unknown)
     return Verdict(check.position, None, f"every row up to {check.position} is what was written", unknown)

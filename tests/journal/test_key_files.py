@@ -12,10 +12,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from queue_runtime.journal import dedup, key_file
-from queue_runtime.journal.dedup import KeyFiles, check_key_files
-from queue_runtime.journal.errors import JournalError, JournalUnavailable
+from queue_runtime.journal.dedup import KeyFiles, damaged_key_files
+from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.key_file import KeyFile, check_key_file
 from queue_runtime.journal.settled_keys import key_digest
+from tests.journal.examples import life, prove, write
 from tests.journal.key_examples import batch, found, names, seal_all
 
 NEVER = -(1 << 63)
@@ -70,7 +71,7 @@ class WindowAgainstDict(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.files.close()
-        check_key_files(self.folder)
+        assert damaged_key_files(self.folder) == []
         shutil.rmtree(self.folder)
         self.folder.mkdir()
 
@@ -197,12 +198,29 @@ async def test_verification_finds_a_flipped_bit_anywhere(folder: Path) -> None:
     """Records, filter, starts, trailer, checksum and hash: no byte of a key file is left out."""
     path = folder / names(folder)[0]
     good = path.read_bytes()
-    check_key_files(folder)
+    assert damaged_key_files(folder) == []
     for at in (*range(0, len(good) - 112, 53), *range(len(good) - 112, len(good), 5)):
         path.write_bytes(flipped(path, at, at % 8))
-        with pytest.raises(JournalError, match=f"{path.name} is damaged"):
-            check_key_files(folder)
+        (fault,) = damaged_key_files(folder)
+        assert f"{path.name} is damaged" in fault
         path.write_bytes(good)
+
+
+async def test_a_damaged_key_file_fails_the_verification_of_its_journal(tmp_path: Path) -> None:
+    """The rows are good all the same, and the verdict says so."""
+    await write(tmp_path / "journal", life(1))
+    files = KeyFiles(tmp_path / "journal")
+    await seal_all(files, 1)
+    files.close()
+    assert (await prove(tmp_path / "journal")).is_good
+    path = tmp_path / "journal" / f"{100:020d}.keys"
+    path.write_bytes(flipped(path, 3))
+
+    verdict = await prove(tmp_path / "journal")
+
+    assert not verdict.is_good
+    assert f"key file {path} is damaged" in verdict.what
+    assert "the rows are good" in verdict.what
 
 
 async def test_a_cut_file_is_found_damaged(folder: Path) -> None:
