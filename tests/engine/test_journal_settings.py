@@ -16,6 +16,7 @@ def test_every_setting_of_the_journal_is_handed_on() -> None:
         "journal_retention_bytes": 2_000_002,
         "journal_archive": Path("archive"),
         "journal_keep_bodies": False,
+        "journal_yield_to_writer": True,
     }
     assert set(given) == {name for name in EngineSettings.model_fields if name.startswith(("journal_", "sync"))}
 
