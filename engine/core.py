@@ -198,11 +198,15 @@ class Core:
 
     def _apply(self, event: Event, given: Input | None) -> None:
         if type(event) in MESSAGE_EVENTS:
-            self._apply_to_message(cast("MessageEvent", event).key, event, given)
+            of_message = cast("MessageEvent", event)
+            before, after = self.state.apply_to_message(of_message)
+            self._message_changed(of_message, before, after, given)
             return
         match event:
             case SessionResumed():
-                self._apply_to_message(event.key, event, given)
+                before = self.state.messages.get(event.key)
+                self.state.apply(event)
+                self._message_changed(event, before, self.state.messages.get(event.key), given)
                 self.lanes.offer_lane((event.queue, event.session_id))
                 return
             case SessionParked():
@@ -215,11 +219,14 @@ class Core:
                 pass
         self.state.apply(event)
 
-    def _apply_to_message(self, key: str, event: Event, given: Input | None) -> None:
-        messages = self.state.messages
-        before = messages.get(key)
-        self.state.apply(event)
-        after = messages.get(key)
+    def _message_changed(
+        self,
+        event: MessageEvent | SessionResumed,
+        before: MessageState | None,
+        after: MessageState | None,
+        given: Input | None,
+    ) -> None:
+        key = event.key
         position = self._last[key] = self.state.position
         self._pending.append((position, key, given))
         self.lanes.update(before, after)

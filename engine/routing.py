@@ -61,7 +61,8 @@ class Routing:
         handler = self._handlers.get(message.key)
         if handler is None:
             handler = self._handlers[message.key] = self._ask(message)
-            self._policies.setdefault(handler.route, self._policy_for(handler.options))
+            if handler.route not in self._policies:
+                self._policies[handler.route] = self._policy_for(handler.options)
         return handler
 
     def _ask(self, message: MessageState) -> Handler:

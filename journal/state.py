@@ -4,7 +4,7 @@ Rules:
 
 1. The same `evolve` functions serve a live engine and a recovery, so both hold the same state at the same position.
 2. Every event changes one message, one session or one breaker, or the engine's own few facts; `EngineState.apply` finds
-   which, and nothing else in this project changes state.
+   which, and nothing else in this project changes state (`apply_to_message` is its part for whoever knows already).
 3. Nothing here reads a clock: what expires does so by an event, or against the instant that an event carries.
 
 `EngineState` is the accumulator of the fold. It belongs to one writer, which applies every event in order.
@@ -145,13 +145,15 @@ class EngineState:
 
     def apply(self, event: Event) -> None:
         """Apply the event at the next position."""
-        self.position += 1
         if type(event) in MESSAGE_EVENTS:  # three of four events: not worth a walk through the cases below
-            self._apply_message(cast("MessageEvent", event))
+            self.apply_to_message(cast("MessageEvent", event))
         else:
+            self.position += 1
             self._apply_other(event)
 
-    def _apply_message(self, event: MessageEvent) -> None:
+    def apply_to_message(self, event: MessageEvent) -> tuple[MessageState | None, MessageState | None]:
+        """Apply the event at the next position, which is one of a message; returns its state before and after."""
+        self.position += 1
         before = self.messages.get(event.key)
         after = evolve(before, event, self.position)
         if after is not None:
@@ -162,6 +164,7 @@ class EngineState:
                 self.settled.add(event.key, event.at, before.origin.body_digest)
         if type(event) in _BEYOND_MESSAGES:
             self._apply_beyond_messages(event, before)
+        return before, after
 
     def _apply_beyond_messages(self, event: MessageEvent, before: MessageState | None) -> None:
         """What an event of a message means for breakers, and for what was set aside."""
