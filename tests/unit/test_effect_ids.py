@@ -2,6 +2,7 @@
 
 from queue_runtime.engine.effects import Effect, ReleaseLease, RunHandler, Send, Settle, WakeAt
 from queue_runtime.journal.events import Disposition, Outgoing
+from queue_runtime.journal.state import Copy
 
 OUTGOING = Outgoing("id", "queue", None, None, None, {}, None, None, b"")
 
@@ -28,3 +29,12 @@ def test_effects_that_differ_have_different_ids() -> None:
     effects = [*_effects("q/a", "r1", 1), *_effects("q/b", "r2", 1), *_effects("q/a", "r3", 2)]
 
     assert len({effect.id for effect in effects}) == len(effects)
+
+
+def test_neither_an_effect_nor_a_copy_shows_its_receipt() -> None:
+    """A receipt settles a message, so it is kept out of whatever is printed; what names the effect is there."""
+    shown = [*map(repr, _effects("q/a", "secret", 1)), repr(Copy("p1", "secret", 5, 1))]
+
+    assert not [text for text in shown if "secret" in text]
+    assert all("q/a" in text for text in shown[:-1])
+    assert "p1" in shown[-1]
