@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Self
 
+from queue_runtime.engine.adoption import adopt_siblings, open_journal
 from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
 from queue_runtime.engine.parts import Parts
@@ -97,7 +98,7 @@ class Engine:
         if not engine.queues and provider.queue_name:
             engine = engine.model_copy(update={"queues": (provider.queue_name,)})
         made = provider_from_settings(provider)
-        journal = await SqliteJournal.open(engine.journal, engine.journal_settings())
+        journal = await open_journal(engine)
         try:
             async with cls(engine, made, journal, [*load_plugins(engine.plugins), *plugins]) as started:
                 yield started
@@ -136,6 +137,8 @@ class Engine:
             q for q, able in capabilities.items() if able.native_sessions
         }
         parts.core.drops_expired = frozenset(queue for queue, able in capabilities.items() if able.drops_expired)
+        if self._settings.adopt_siblings and isinstance(self._journal, SqliteJournal):
+            await adopt_siblings(self._journal, self._settings, int(self._clock.now()))
         recovered = await recover(parts.core, self._settings, survive)
         if recovered.after_crash:
             logger.warning("the run before this one crashed; %d live messages were recovered", recovered.live)

@@ -29,6 +29,9 @@ class EngineSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QUEUE_ENGINE_", frozen=True, extra="forbid")
 
     journal: Path = Field(default=Path("journal"), description="Folder of the journal; made if it is not there.")
+    adopt_siblings: bool = Field(
+        default=False, description="Take over the outbox, settlements and scheduled sends of idle journals beside it."
+    )
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="FULL survives a power cut; NORMAL survives a killed process only, and is faster."
     )

@@ -8,9 +8,11 @@ from enum import Enum
 from operator import attrgetter, itemgetter
 from typing import NamedTuple, TypeAlias, cast
 
+from queue_runtime.journal.adopted import Adopted
 from queue_runtime.journal.engine_events import SendScheduled, SessionStateSet
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.message_events import Completed, Outgoing, Received, StepRecorded
+from queue_runtime.journal.message_state import AttemptRecord
 from queue_runtime.journal.plain import packer, unpack
 from queue_runtime.journal.shapes import Rebuild, field_types, items_of, rebuilder
 
@@ -138,6 +140,7 @@ def _types_of_parts(entry: object) -> object:
 
 _outgoing_types = {name: annotation for name, annotation in field_types(Outgoing).items() if name != "body"}
 _outgoing_values = attrgetter(*_outgoing_types)
+_record_values = attrgetter(*field_types(AttemptRecord))
 _outgoing_rebuild = [rebuilder(annotation, {}) for annotation in _outgoing_types.values()]
 
 
@@ -160,6 +163,8 @@ def plain_value(value: object) -> object:
         return _outgoing_values(value)
     if isinstance(value, Enum):
         return cast("object", value.value)
+    if isinstance(value, AttemptRecord):
+        return _record_values(value)
     msg = f"a value of type {type(value).__name__}"
     raise TypeError(msg)
 
@@ -177,7 +182,7 @@ def _give_one(message: object, body: bytes | None) -> object:
 
 
 def _take_all(event: Event) -> bytes | None:
-    outgoing = cast("Completed", event).outgoing
+    outgoing = cast("Completed | Adopted", event).outgoing
     return pack_fields([message.body for message in outgoing]) if outgoing else None
 
 
@@ -199,5 +204,6 @@ def _required(body: object) -> bytes:
 _OUTGOING: dict[int, tuple[str, Taker, Giver]] = {
     SendScheduled.KIND: ("message", _take_one, _give_one),
     Completed.KIND: ("outgoing", _take_all, _give_all),
+    Adopted.KIND: ("outgoing", _take_all, _give_all),
 }
 """By kind: the field that holds outgoing messages, and how their bodies are taken out of it and given back."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, get_args
 
+from queue_runtime.journal.adopted import Adopted
 from queue_runtime.journal.engine_events import (
     BreakerClosed,
     BreakerHalfOpened,
@@ -58,6 +59,7 @@ from queue_runtime.journal.message_events import (
 
 __all__ = [
     "EVENT_TYPES",
+    "Adopted",
     "AttemptCrashed",
     "AttemptFailed",
     "AttemptReleased",
@@ -123,6 +125,7 @@ MessageEvent: TypeAlias = (
     | Deferred
     | Redriven
     | Redacted
+    | Adopted
 )
 SessionEvent: TypeAlias = (
     SessionAcquired | SessionReleased | SessionLost | SessionParked | SessionResumed | SessionStateSet

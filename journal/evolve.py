@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from queue_runtime.journal.events import (
+    Adopted,
     AttemptCrashed,
     AttemptFailed,
     AttemptReleased,
@@ -266,6 +267,27 @@ def _redacted(message: MessageState, event: Redacted) -> MessageState:
     return message._replace(origin=_without_body(message.origin))
 
 
+def _adopted(message: MessageState, event: Adopted) -> MessageState:
+    """What was just received goes on where another journal had got to; one that was known before stays as it is."""
+    if message.attempt or message.outcome is not None:
+        return message
+    return _settling(
+        message._replace(
+            phase=Phase.SENDING if event.sent < len(event.outgoing) else Phase.SETTLING,
+            copies=event.copies,
+            attempt=event.attempt,
+            route=event.route,
+            history=event.history,
+            outcome=event.outcome,
+            reason=event.reason,
+            description=event.description,
+            outgoing=event.outgoing,
+            sent=event.sent,
+            since=event.at,
+        )
+    )
+
+
 def _unchanged(message: MessageState, event: MessageEvent) -> MessageState:
     del event
     return message
@@ -330,6 +352,7 @@ _EVOLVE: dict[type, Callable[[MessageState, Any], MessageState | None]] = {
     Deferred: _gone,
     Redriven: _unchanged,
     Redacted: _redacted,
+    Adopted: _adopted,
 }
 
 MESSAGE_EVENTS = frozenset(_EVOLVE)

@@ -7,11 +7,10 @@ attempts and settlement. It takes memory for what is live and for the idempotenc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from queue_runtime.journal.events import (
+    Adopted,
     AttemptCrashed,
     AttemptFailed,
     AttemptReleased,
@@ -40,40 +39,12 @@ from queue_runtime.journal.events import (
     SettleRefused,
     StepRecorded,
 )
+from queue_runtime.journal.rules import Rule, Violation
 from queue_runtime.journal.settled_keys import key_digest
-from queue_runtime.journal.state import BreakerPhase, EngineState, Outcome
+from queue_runtime.journal.state import BreakerPhase, EngineState, Lease, Outcome
 from queue_runtime.journal.tracks import MAX_KEYS, Track, Tracks
 
 __all__ = ["Audit", "Rule", "Violation", "violations"]
-
-
-class Rule(StrEnum):
-    """What every journal keeps to."""
-
-    KNOWN_MESSAGE = "an event is about a message that was received"
-    RECEIVED_ONCE = "a message is received once, until it is forgotten"
-    ATTEMPT_NUMBERS = "attempts are numbered 1, 2, 3"
-    ONE_ATTEMPT = "a message is in one attempt at a time"
-    RUNNING_ATTEMPT = "only the attempt that runs can end"
-    SESSION_ORDER = "a session goes on in order, one message at a time"
-    LAPSE_HANDS_BACK = "a lapse hands back what is behind it before the session goes on"
-    PARKED_SESSION = "nothing of a parked session starts"
-    ONE_OUTCOME = "an outcome is final"
-    RUN_ONCE = "what was completed is not run again"
-    OUTBOX_ORDER = "outgoing messages are sent in order"
-    SETTLED_BY_OUTCOME = "the broker hears of an outcome that is journaled, and after the outgoing messages"
-    ONE_RUN = "one run at a time"
-    ALONE = "a suspect runs alone"
-    BREAKER_ORDER = "a breaker opens, half opens and closes"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One event that may not be where it is."""
-
-    position: int
-    rule: Rule
-    text: str
 
 
 def violations(events: Iterable[tuple[int, Event]], since: EngineState | None = None) -> list[Violation]:
@@ -278,6 +249,17 @@ def _dead_lettered(audit: Audit, track: Track, event: DeadLettered) -> None:
     _decided(audit, track, Outcome.DROPPED if event.dropped else Outcome.DEAD_LETTERED)
 
 
+def _adopted(audit: Audit, track: Track, event: Adopted) -> None:
+    is_new = track.attempt == 0 and isinstance(audit.before, Received) and audit.before.key == event.key
+    audit.require(is_new, Rule.ADOPTED_ONCE, f"{track.name} is adopted from {event.source} though it is known here")
+    unsettled = [copy for copy in event.copies if copy.lease is not Lease.SETTLED]
+    track.attempt, track.outgoing, track.sent = event.attempt, len(event.outgoing), event.sent
+    track.copies = {copy.provider_id for copy in unsettled}
+    track.held = {copy.provider_id for copy in unsettled if copy.lease is Lease.HELD}
+    track.is_dead_lettered = event.outcome is Outcome.DEAD_LETTERED and len(unsettled) < len(event.copies)
+    _decided(audit, track, event.outcome)
+
+
 def _decided(audit: Audit, track: Track, outcome: Outcome) -> None:
     audit.require(track.outcome is None, Rule.ONE_OUTCOME, f"{track.name} is {outcome} after it was {track.outcome}")
     track.outcome = outcome
@@ -385,6 +367,7 @@ _ABOUT_MESSAGES: dict[type, Callable[[Audit, Any, Any], None]] = {
     Redelivered: _handed_over,
     LeaseLapsed: _lapsed,
     Forgotten: _forgotten,
+    Adopted: _adopted,
     Deferred: _forgotten,
     AttemptStarted: _started,
     AttemptFailed: _ended,

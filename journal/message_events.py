@@ -295,7 +295,10 @@ class OutgoingFailed:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A message that nobody handed over again left live state; its attempts stay known for a while."""
+    """A message that nobody handed over again, or that another journal adopted, left live state.
+
+    The attempts of one that has no outcome stay known for a while.
+    """
 
     KIND: ClassVar[int] = 17
     VERSION: ClassVar[int] = 1

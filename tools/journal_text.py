@@ -9,7 +9,8 @@ from enum import Enum
 from typing import cast
 
 from queue_runtime.journal import Entry, Event
-from queue_runtime.journal.events import AttemptFailed, Completed, DeadLettered, Forgotten, Received, Redriven
+from queue_runtime.journal.events import Adopted, AttemptFailed, Completed, DeadLettered, Forgotten, Received, Redriven
+from queue_runtime.journal.message_state import Copy
 
 __all__ = ["as_data", "as_life", "as_line", "instant"]
 
@@ -17,7 +18,7 @@ _NEVER = frozenset({"receipt"})  # opens the broker's door
 _BODIES = frozenset({"body", "result", "state"})
 _BESIDE = frozenset({"at", "key", "error_text", "frames"})  # shown in a place of their own
 _FOR_PROGRAMS = frozenset(
-    {"body_digest", "result_digest", "settings_digest", "suspect_until", "locked_until", "leases"}
+    {"body_digest", "result_digest", "settings_digest", "suspect_until", "locked_until", "leases", "copies", "history"}
 )
 _OF_THE_MESSAGE = frozenset(
     {"queue", "message_id", "session_id", "content_type", "correlation_id", "attributes", "enqueued_at", "sequence"}
@@ -92,6 +93,8 @@ def _outcome(events: Sequence[Event]) -> str:
         match event:
             case Completed():
                 return f"completed in attempt {event.attempt}"
+            case Adopted():
+                return f"{event.outcome}, by the journal {_safe(event.source)}, from which it was adopted"
             case DeadLettered():
                 return f"dead-lettered: {_safe(event.reason)}, {_safe(event.description)}"
             case Redriven():
@@ -139,6 +142,9 @@ def _plain(value: object, *, show_body: bool) -> object:
             return cast("object", value.value)
         case bytes():
             return value.hex()
+        case Copy():
+            named = value._asdict().items()
+            return {name: _plain(item, show_body=show_body) for name, item in named if name not in _NEVER}
         case tuple() | list():
             return [_plain(item, show_body=show_body) for item in cast("Sequence[object]", value)]
         case Mapping():
@@ -152,7 +158,7 @@ def _plain(value: object, *, show_body: bool) -> object:
 
 def _bodies(event: Event) -> Iterator[tuple[str, str]]:
     """Yield what `show_body` adds to an event: its own body or result, and those of what it sends."""
-    holders = (event, *(event.outgoing if isinstance(event, Completed) else ()))
+    holders = (event, *(event.outgoing if isinstance(event, Completed | Adopted) else ()))
     for holder in holders:
         for name, value in _data(holder, show_body=True):
             if name in _BODIES:

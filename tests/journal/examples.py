@@ -139,7 +139,7 @@ def values(annotation: Any) -> st.SearchStrategy[object]:
         return st.dictionaries(values(args[0]), values(args[1]), max_size=3)
     if issubclass(annotation, Enum):
         return st.sampled_from(list(annotation))
-    assert is_dataclass(annotation), annotation
+    assert is_dataclass(annotation) or issubclass(annotation, tuple), annotation
     return instances(cast("type", annotation))
 
 

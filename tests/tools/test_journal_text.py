@@ -3,7 +3,16 @@
 import json
 
 from queue_runtime.journal import Entry, Event
-from queue_runtime.journal.events import AttemptFailed, Completed, LeasesRenewed, Outgoing, Received, StepRecorded
+from queue_runtime.journal.events import (
+    Adopted,
+    AttemptFailed,
+    Completed,
+    LeasesRenewed,
+    Outgoing,
+    Received,
+    StepRecorded,
+)
+from queue_runtime.journal.message_state import Copy, Outcome
 from queue_runtime.tools.journal_text import as_data, as_life, as_line
 
 BELL_AND_RED = "\x07\x1b[31m"
@@ -40,6 +49,9 @@ def _received(body: bytes) -> Received:
 FAILED = AttemptFailed("q/m", 1, 1, "Kind", f"text {BELL_AND_RED}", ("bot.py:1 handle",), transient=True, retry_at=None)
 OUTGOING = Outgoing("o", "q", None, None, None, {}, None, None, b"outgoing-body")
 COMPLETED = Completed("q/m", 1, 1, None, (OUTGOING,))
+ADOPTED = Adopted(
+    "q/m", 1, "worker-2", 1, "", Outcome.COMPLETED, "", "", 0, (), (OUTGOING,), (Copy("p", "the-receipt", 1, 1),)
+)
 STEP = StepRecorded("q/m", 1, 1, "classify", b"step-result")
 
 
@@ -56,7 +68,7 @@ def test_nothing_that_a_terminal_would_obey_is_printed() -> None:
 
 def test_bodies_results_and_receipts_are_hidden() -> None:
     """A body, an outgoing body and a step's result are shown on request alone; a receipt never."""
-    entries = [_entry(_received(b"incoming-body")), _entry(STEP, 2), _entry(COMPLETED, 3)]
+    entries = [_entry(_received(b"incoming-body")), _entry(STEP, 2), _entry(COMPLETED, 3), _entry(ADOPTED, 4)]
     secrets = ("incoming-body", "step-result", "outgoing-body")
 
     hidden = "\n".join(as_life(entries, show_body=False)) + json.dumps([as_data(e, show_body=False) for e in entries])
@@ -75,6 +87,8 @@ def test_a_life_ends_with_its_outcome() -> None:
 
     assert "outcome     none yet" in as_life([received, _entry(FAILED, 2)], show_body=False)
     assert "outcome     completed in attempt 1" in as_life([received, _entry(COMPLETED, 3)], show_body=False)
+    adopted = "outcome     completed, by the journal worker-2, from which it was adopted"
+    assert adopted in as_life([received, _entry(ADOPTED, 3)], show_body=False)
 
 
 def test_an_event_of_a_newer_version_is_named() -> None:

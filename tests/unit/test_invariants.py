@@ -3,6 +3,7 @@
 import pytest
 
 from queue_runtime.journal.events import (
+    Adopted,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
@@ -22,7 +23,7 @@ from queue_runtime.journal.events import (
     SessionResumed,
 )
 from queue_runtime.journal.invariants import Rule, Violation, violations
-from queue_runtime.journal.state import fold
+from queue_runtime.journal.state import Outcome, fold
 from tests.unit import builders as b
 from tests.unit.builders import KEY, S
 from tests.unit.rows import ATTEMPTS, HAND_OVERS, LEASES, Row
@@ -51,6 +52,7 @@ OPENED = BreakerOpened("route", 0, 5, 30 * S)
 HALF_OPENED = BreakerHalfOpened("route", 30 * S)
 CLOSED = BreakerClosed("route", 40 * S, "3 probes succeeded")
 RESET = OperatorActed(0, "ann", "it is back", "reset", "route")
+ADOPTED = Adopted(KEY, 0, "worker-2", 1, "", Outcome.COMPLETED, "", "", 0, (), (), ())
 FINISHED = (b.received(), b.started(), b.completed(), b.settled())
 FINISHED_LATER = (
     b.received(M2, at=DAY + S, copy="b2"),
@@ -100,6 +102,7 @@ BROKEN: list[tuple[Rule, list[Event]]] = [
     (Rule.PARKED_SESSION, [*_in_session(M1, M2), b.started(key=M1), b.failed(key=M1), PARKED, b.started(2, M1)]),
     (Rule.ONE_OUTCOME, [b.received(), b.started(), b.completed(), b.started(2)]),
     (Rule.ONE_OUTCOME, [b.received(), b.dead(), b.dead()]),
+    (Rule.ADOPTED_ONCE, [b.received(), b.started(), b.released(), ADOPTED]),
     (Rule.RUN_ONCE, [*FINISHED, b.received(at=DAY), b.started(at=DAY)]),
     (Rule.OUTBOX_ORDER, [b.received(), b.started(), b.completed(outgoing=2), b.sent(1)]),
     (Rule.OUTBOX_ORDER, [b.received(), b.started(), b.completed(), b.sent()]),

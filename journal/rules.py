@@ -1,0 +1,38 @@
+"""The rules that every journal keeps to, and what a broken one is; `invariants.py` holds events against them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Rule", "Violation"]
+
+
+class Rule(StrEnum):
+    """What every journal keeps to."""
+
+    KNOWN_MESSAGE = "an event is about a message that was received"
+    RECEIVED_ONCE = "a message is received once, until it is forgotten"
+    ATTEMPT_NUMBERS = "attempts are numbered 1, 2, 3"
+    ONE_ATTEMPT = "a message is in one attempt at a time"
+    RUNNING_ATTEMPT = "only the attempt that runs can end"
+    SESSION_ORDER = "a session goes on in order, one message at a time"
+    LAPSE_HANDS_BACK = "a lapse hands back what is behind it before the session goes on"
+    PARKED_SESSION = "nothing of a parked session starts"
+    ONE_OUTCOME = "an outcome is final"
+    ADOPTED_ONCE = "what is adopted was not known here"
+    RUN_ONCE = "what was completed is not run again"
+    OUTBOX_ORDER = "outgoing messages are sent in order"
+    SETTLED_BY_OUTCOME = "the broker hears of an outcome that is journaled, and after the outgoing messages"
+    ONE_RUN = "one run at a time"
+    ALONE = "a suspect runs alone"
+    BREAKER_ORDER = "a breaker opens, half opens and closes"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One event that may not be where it is."""
+
+    position: int
+    rule: Rule
+    text: str
