@@ -227,15 +227,15 @@ def test_an_engine_that_stops_where_the_world_changes_recovers(
 @pytest.mark.crash
 @pauses
 def test_an_engine_that_stops_at_any_step_recovers(kind: QueueKind, pause_s: float, record_property: Note) -> None:
-    """As above at every step there is, also where no step before has changed the world."""
+    """As above at every step there is, also where the world is as it was before; with sessions at every fifth."""
     whole = _whole(kind)
-    steps = len(whole.worlds)
+    steps = range(0, len(whole.worlds), 5 if kind is QueueKind.SESSIONS else 1)
 
-    for step in range(steps):
+    for step in steps:
         _lives(kind, [step], _sent(whole.world), pause_s)
 
-    assert steps >= 300
-    record_property("steps at which an engine was stopped", steps)
+    assert len(steps) >= 300
+    record_property("steps at which an engine was stopped", len(steps))
 
 
 @pytest.mark.crash
@@ -244,7 +244,7 @@ def test_an_engine_that_stops_again_while_it_recovers_recovers(
     kind: QueueKind, pause_s: float, record_property: Note
 ) -> None:
     """After a crash at any step, a crash at any step of the recovery changes no promise."""
-    stride = 3 if kind is QueueKind.SESSIONS else 1  # with sessions there are three times as many steps, of more time
+    stride = 6 if kind is QueueKind.SESSIONS else 1  # with sessions there are three times as many steps, of more time
     whole = _whole(kind)
     first, sent = list(_changes(whole.worlds))[::stride], _sent(whole.world)
     count = 0
