@@ -73,21 +73,22 @@ def _nothing(*_: object, **__: object) -> tuple[()]:
 
 
 def _performing_at_once(apply: _Anything, kinds: tuple[type[Event], ...]) -> _Anything:
-    def applied(self: Any, key: str, event: Event, given: object) -> None:
-        apply(self, key, event, given)
+    def applied(self: Any, event: Event, given: object) -> None:
+        apply(self, event, given)
         if isinstance(event, kinds):
+            key = getattr(event, "key", "")
             getattr(self, "_last").pop(key, None)  # noqa: B009 - a private name, on purpose
             self.perform(key)
 
     return applied
 
 
-@_in(core.Core, name="_apply_to_message")
+@_in(core.Core, name="_apply")
 def settle_before_commit(apply: _Anything) -> _Anything:
     return _performing_at_once(apply, (Completed, DeadLettered, OutgoingSent))
 
 
-@_in(core.Core, name="_apply_to_message")
+@_in(core.Core, name="_apply")
 def run_before_commit(apply: _Anything) -> _Anything:
     return _performing_at_once(apply, (AttemptStarted,))
 
