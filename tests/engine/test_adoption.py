@@ -226,7 +226,7 @@ async def _run(bench: Bench, folder: Path, router: Router, until: Callable[[Engi
 
 async def test_without_the_setting_nothing_is_adopted(tmp_path: Path) -> None:
     """The folder next door may be somebody else's: only who says so takes it over."""
-    await write(tmp_path / ONE, life(1))
+    await write(tmp_path / ONE, [SCHEDULED])
     bench = Bench()
     settings = _settings(tmp_path / TWO, adopts=False, queue=QUEUE)
     journal = await open_journal(settings)
@@ -237,7 +237,7 @@ async def test_without_the_setting_nothing_is_adopted(tmp_path: Path) -> None:
     with JournalReader(tmp_path / TWO) as reader:
         ours = [entry.name for entry in reader.entries()]
     assert ours == ["RunStarted", "RunStopped"]
-    assert _kinds(await read(tmp_path / ONE)) == ["Received", "AttemptStarted", "Completed"]
+    assert _kinds(await read(tmp_path / ONE)) == ["SendScheduled"]
 
 
 async def test_a_journal_that_a_sibling_looks_at_is_waited_for(tmp_path: Path) -> None:
