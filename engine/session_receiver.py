@@ -108,29 +108,42 @@ class SessionReceiver:
     async def _work(self, queue: QueueName, session: HeldSession) -> bool:
         """Work a session until it is idle, lost or given back; True if another worker has this one's place by now."""
         lane = (str(queue), str(session.session_id))
-        granted = SessionGranted(self._core.now(), *lane, session.locked_until)
-        await record_session(self._core, lane, granted)
-        self._leases.follow_session(queue, session)
+        await self._let_go_of(lane)
         self._interrupts[lane] = asyncio.Event()
         lost: SessionLockLost | None = None
         is_replaced = False
         try:
-            while not await self._receive(queue, session, lane):
-                is_replaced = await self._wait_while_parked(queue, lane, is_replaced=is_replaced)
-        except SessionLockLost as error:
-            lost = error
-            self._lapse(lane)
+            granted = SessionGranted(self._core.now(), *lane, session.locked_until)
+            await record_session(self._core, lane, granted)
+            self._leases.follow_session(queue, session)
+            try:
+                while not await self._receive(queue, session, lane):
+                    is_replaced = await self._wait_while_parked(queue, lane, is_replaced=is_replaced)
+            except SessionLockLost as error:
+                lost = error
+                self._lapse(lane)
+            finally:
+                self._leases.drop_session(*lane)
+            ended = SessionEnded(self._core.now(), lost is not None, str(lost or "idle"))
+            await record_session(self._core, lane, ended)
         finally:
-            self._leases.drop_session(*lane)
             del self._interrupts[lane]
             self._lost.discard(lane)
-        await record_session(self._core, lane, SessionEnded(self._core.now(), lost is not None, str(lost or "idle")))
         try:
             await session.close()
         except Exception as error:  # noqa: BLE001 - its lock ends anyhow
             why = as_queue_error(self._provider.name, error)
             logger.warning("session %s of %s could not be given back, its lock will run out: %s", *reversed(lane), why)
         return is_replaced
+
+    async def _let_go_of(self, lane: LaneKey) -> None:
+        """Wait for the worker that still takes the session for its own: the broker gave it away, so that lock is lost.
+
+        Two that work one session would undo each other's leases.
+        """
+        while lane in self._interrupts:
+            self.lost(*lane)
+            await self._core.clock.sleep(_TICK_S)
 
     async def _wait_while_parked(self, queue: QueueName, lane: LaneKey, *, is_replaced: bool) -> bool:
         """Keep what is parked out of everybody's way; True if another worker was started meanwhile."""
