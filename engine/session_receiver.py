@@ -208,18 +208,19 @@ class SessionReceiver:
             self._credit.give(room)
         return not deliveries and not self._is_busy(lane)
 
-    def _of(self, lane: LaneKey) -> list[MessageState]:
-        return [message for message in self._core.state.messages.values() if message.lane == lane]
-
     def _is_busy(self, lane: LaneKey) -> bool:
-        return any(message.is_held or message.is_running or message.is_releasing for message in self._of(lane))
+        return any(message.is_held or message.is_running or message.is_releasing for message in _of(self._core, lane))
 
     def _lapse(self, lane: LaneKey) -> None:
         """Everything held of a lost session is lost with it, tail first."""
         now = self._core.now()
-        for message in sorted(self._of(lane), key=lambda m: m.order, reverse=True):
+        for message in sorted(_of(self._core, lane), key=lambda m: m.order, reverse=True):
             for copy in message.copies:
                 self._core.submit(message.key, LockLost(now, copy.provider_id, LapseReason.SESSION_LOST))
+
+
+def _of(core: Core, lane: LaneKey) -> list[MessageState]:
+    return [message for message in core.state.messages.values() if message.lane == lane]
 
 
 def _is_parked(core: Core, lane: LaneKey) -> bool:
