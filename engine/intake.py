@@ -83,7 +83,7 @@ class Intake:
         A key that comes with another body is another message: it is run, and somebody is told.
         """
         message = self._core.state.messages.get(key)
-        if message is not None and message.origin.body_digest == digest:
+        if message is not None and message.origin.body_digest in {digest, b""}:
             return key, None
         known = None if message is not None else self._settled(key, now)
         if message is None and (known is None or known.may_be_of(digest)):

@@ -94,10 +94,13 @@ class Redelivered:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Another broker message under a known key. It is not run, and it is owed a settle of its own."""
+    """Another broker message under a known key. It is not run, and it is owed a settle of its own.
+
+    `body_digest` is empty where it is not known: in journals of the version that did not keep it.
+    """
 
     KIND: ClassVar[int] = 3
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2  # 1 had no body_digest
 
     key: str
     at: int

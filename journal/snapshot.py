@@ -28,6 +28,7 @@ from queue_runtime.journal.shapes import Rebuild, items_of, rebuilder
 from queue_runtime.journal.state import EngineState
 
 __all__ = [
+    "OtherVersion",
     "Snapshot",
     "check_snapshot",
     "newest_snapshot",
@@ -43,10 +44,15 @@ VERSION = 2
 """Of the shape of `EngineState` in a file. Raise it with any change of a field there: older snapshots are left out."""
 
 _MAGIC = b"queue-runtime snapshot 2\n"
+_FIRST_MAGIC = b"queue-runtime snapshot\n"  # its layout is read no more
 _POSITION = struct.Struct(">Q")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = len(_MAGIC) + _POSITION.size + _DIGEST_BYTES
 _MAX_BYTES = 1 << 34  # a damaged frame may claim any size
+
+
+class OtherVersion(ValueError):  # noqa: N818 - no fault: it was written by another version, and is left out
+    """A snapshot is of a version that this one does not read; it need not be damaged."""
 
 
 class Snapshot(NamedTuple):
@@ -67,7 +73,8 @@ def unpack_snapshot(content: bytes) -> Snapshot:
     """Return the snapshot in `content`.
 
     Raises:
-        ValueError: it is damaged, or of another version.
+        OtherVersion: it is good, and of another version.
+        ValueError: it is damaged.
         UnknownEvent: a newer version wrote it.
     """
     position = check_snapshot(content)
@@ -75,7 +82,7 @@ def unpack_snapshot(content: bytes) -> Snapshot:
     version, state = items_of(unpack(zstandard.ZstdDecompressor().decompress(packed)))
     if version != VERSION:
         msg = f"its version is {version}, this one reads {VERSION}"
-        raise ValueError(msg)
+        raise OtherVersion(msg)
     try:
         return Snapshot(position, cast("EngineState", _rebuild_state(state)))
     except (TypeError, JournalCorrupt) as error:
@@ -86,8 +93,12 @@ def check_snapshot(content: bytes) -> int:
     """Return the position of the snapshot in `content`, without building its state.
 
     Raises:
-        ValueError: it is damaged, or of another layout.
+        OtherVersion: it is of the first layout.
+        ValueError: it is damaged.
     """
+    if content.startswith(_FIRST_MAGIC):
+        msg = "it is of a layout that is read no more"
+        raise OtherVersion(msg)
     position = content[len(_MAGIC) : len(_MAGIC) + _POSITION.size]
     digest, packed = content[_HEADER_BYTES - _DIGEST_BYTES : _HEADER_BYTES], content[_HEADER_BYTES:]
     if not content.startswith(_MAGIC) or hashlib.sha256(position + packed).digest() != digest:

@@ -14,7 +14,7 @@ from queue_runtime.journal.errors import JournalCorrupt, JournalError, UnknownEv
 from queue_runtime.journal.head import Head, read_head
 from queue_runtime.journal.segment_file import FIRST, SegmentFile, Shelf
 from queue_runtime.journal.segments import Layout
-from queue_runtime.journal.snapshot import check_snapshot, unpack_snapshot
+from queue_runtime.journal.snapshot import OtherVersion, check_snapshot, unpack_snapshot
 
 __all__ = ["Verdict", "verify"]
 
@@ -88,7 +88,7 @@ def verify(path: Path | str) -> Verdict:
 
 
 class _Snapshot(NamedTuple):
-    """What a snapshot file was found to be: of a position, or with a fault; neither if it went meanwhile."""
+    """What a snapshot file was found to be: of a position, or with a fault; neither if it is not there, or not read."""
 
     path: Path
     position: int | None
@@ -107,7 +107,7 @@ class _Snapshot(NamedTuple):
 def _look_at(path: Path) -> _Snapshot:
     try:
         return _Snapshot(path, unpack_snapshot(path.read_bytes()).position, None)
-    except FileNotFoundError:  # a newer one took its place
+    except (FileNotFoundError, OtherVersion):  # a newer one took its place, or will
         return _Snapshot(path, None, None)
     except UnknownEvent:
         return _Snapshot(path, check_snapshot(path.read_bytes()), None)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from queue_runtime.engine import Context
+from queue_runtime.journal import MemoryJournal
 from queue_runtime.journal.events import Completed, DeadLettered, Duplicate, Redelivered, SessionAcquired, SessionLost
 from queue_runtime.plugins import Router
 from queue_runtime.providers.errors import AuthenticationFailed, ConnectionFailed, QueueError
@@ -158,6 +159,37 @@ async def test_K26_a_lost_session_is_taken_up_again_in_order() -> None:
     assert seen == [b"0", b"1", b"2", b"3"]
     assert bench.count(SessionAcquired) == 2
     assert bench.count(Completed) == 4
+
+
+async def test_K06_a_session_that_another_worker_was_given_is_let_go_of_first() -> None:
+    """The worker that has no room to receive hears of the loss from the one that is given the session next."""
+    bench = Bench(QueueKind.SESSIONS, lock_s=5.0)
+    router, gate, seen = _gated()
+    await bench.send(*(Message(b"%d" % n, session_id="s") for n in range(3)))
+    async with bench.engine(router, session_receivers=2, max_lane=1):
+        await bench.until(lambda: seen == [b"0"])
+        bench.broker.lose_session(QUEUE, "s")
+        await bench.until(lambda: bench.count(SessionAcquired) == 2)
+        gate.set()
+        await bench.until_empty()
+
+    ours = [type(event) for event in bench.of(SessionAcquired, SessionLost)]
+    assert ours == [SessionAcquired, SessionLost, SessionAcquired]
+    assert seen == [b"0", b"1", b"2"]
+    assert bench.count(Completed) == 3
+
+
+async def test_a_duplicate_whose_body_an_older_journal_did_not_keep_is_not_run() -> None:
+    """It is known by its key alone, and is then no message of its own."""
+    bench = Bench()
+    router, gate, seen = _gated()
+    gate.set()
+    bench.journal = MemoryJournal(events=[Duplicate(f"{QUEUE}/m", 1, QUEUE, "m", "p", None, 1, 2, b"", "receipt")])
+    await bench.send(Message(b"body", message_id="m"))
+    async with bench.engine(router):
+        await bench.until_empty()
+
+    assert seen == []
 
 
 async def test_a_message_delivered_twice_by_the_broker_is_run_once() -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from queue_runtime.journal.chain import Row
 from queue_runtime.journal.codec import CODEC, UPCASTERS, Codec, Stored
 from queue_runtime.journal.errors import EventRefused, JournalCorrupt, UnknownEvent
-from queue_runtime.journal.events import EVENT_TYPES, AttemptStarted, Event, Received, Settled, StepRecorded
+from queue_runtime.journal.event_shape import pack_fields
+from queue_runtime.journal.events import EVENT_TYPES, AttemptStarted, Duplicate, Event, Received, Settled, StepRecorded
 from queue_runtime.journal.message_events import Disposition
+from queue_runtime.journal.plain import unpack
 from tests.journal.examples import EVENTS, SECRET, instances, received, started
 
 
@@ -165,6 +167,22 @@ def test_K35_an_older_event_is_brought_up_step_by_step() -> None:
     row, _ = CODEC.encode(Settled("pulls/1", 5, "p", Disposition.COMPLETE))
 
     assert codec.decode(row, 1) == SettledLater("pulls/1", 5, "p", Disposition.COMPLETE, 1, "pulls")
+
+
+def test_K35_a_duplicate_without_the_digest_of_its_body_is_read() -> None:
+    """The rows of version 1 are those of today without one field, whose value is then unknown."""
+    today = Duplicate("pulls/1", 5, "pulls", "m", "p", None, 2, 9, b"digest", "receipt")
+    row, _ = CODEC.encode(today)
+    queue, message_id, provider_id, count, until, _, receipt = cast("list[object]", unpack(row[7]))
+    older: Row = (
+        *row[:1],
+        1,
+        *row[2:7],
+        pack_fields((queue, message_id, provider_id, count, until, receipt)),
+        *row[8:],
+    )
+
+    assert CODEC.decode(older, 1) == replace(today, body_digest=b"")
 
 
 def test_a_version_without_its_upcaster_is_unknown() -> None:

@@ -10,6 +10,7 @@ from queue_runtime.journal.errors import JournalCorrupt, JournalUnavailable
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.snapshot import Snapshot, pack_snapshot, unpack_snapshot
 from queue_runtime.journal.state import EngineState, fold
+from queue_runtime.journal.verify import verify
 from tests.journal.examples import SEGMENT, image, life, read, started
 
 LIVES = [*life(1), *life(2)]
@@ -49,9 +50,18 @@ async def test_a_damaged_snapshot_is_left_out(folder: Path, caplog: pytest.LogCa
 
 
 async def test_a_snapshot_of_another_version_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shape of the state may change: events are read instead."""
+    """The shape of the state may change: events are read instead, and nobody calls that damage."""
     monkeypatch.setattr(snapshot, "VERSION", snapshot.VERSION + 1)
 
+    assert verify(folder).is_good
+    assert await read(folder) == LIVES
+
+
+async def test_a_snapshot_of_the_first_layout_is_left_out(folder: Path) -> None:
+    """As above: it is known by its first line."""
+    (folder / "newest.snapshot").write_bytes(b"queue-runtime snapshot\n" + bytes(40))
+
+    assert verify(folder).is_good
     assert await read(folder) == LIVES
 
 
