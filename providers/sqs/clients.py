@@ -20,10 +20,11 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from queue_runtime.providers.errors import ProviderClosed
+from queue_runtime.providers.sqs.answers import AnswerParserFactory
 from queue_runtime.providers.sqs.errors import About, error_of_exception
 from queue_runtime.providers.sqs.settings import PROVIDER, SqsSettings
 
-__all__ = ["Clients", "Use"]
+__all__ = ["Clients", "Use", "client_config", "new_session"]
 
 CONNECT_S = 10.0
 ANSWER_S = 10.0
@@ -58,8 +59,7 @@ class Clients:
         Raises:
             QueueError: the SDK finds no region or no credentials.
         """
-        session = AioSession()
-        session.register_component("data_loader", _loader())
+        session = new_session()
         opened: dict[Use, object] = {}
         try:
             for use in Use:
@@ -67,7 +67,7 @@ class Clients:
                     "sqs",
                     region_name=self._settings.region,
                     endpoint_url=self._settings.endpoint_url,
-                    config=_config(use, self._settings.longest_poll_s),
+                    config=client_config(session, use, self._settings.longest_poll_s),
                 )
                 opened[use] = await self._stack.enter_async_context(client)
         except Exception as error:
@@ -99,17 +99,26 @@ class Clients:
             raise error_of_exception(about, error) from error
 
 
+def new_session() -> AioSession:
+    """Return a session whose clients start and read answers faster than the SDK's own."""
+    session = AioSession()
+    session.register_component("data_loader", _loader())
+    session.register_component("response_parser_factory", AnswerParserFactory())
+    return session
+
+
 @cache
 def _loader() -> object:
     """Return what reads the SDK's own data files, shared so that a second session does not read them again."""
     return AioSession().get_component("data_loader")
 
 
-def _config(use: Use, longest_poll_s: int) -> AioConfig:
+def client_config(session: AioSession, use: Use, longest_poll_s: int) -> AioConfig:
     """Return the settings of one client.
 
-    Parameters are checked by us and by the service; checking them a third time costs 4 % of a call. Credentials and
-    regions may come from the environment, endpoints may not: a bot must not send its messages elsewhere by accident.
+    Parameters are checked by us and by the service; checking them a third time costs 4 % of a call. The user agent is
+    what the SDK calls itself: one that is given is not put together anew twice a call, which is 14 % of it. Credentials
+    and regions may come from the environment, endpoints may not: a bot must not send elsewhere by accident.
     """
     return AioConfig(
         connect_timeout=CONNECT_S,
@@ -117,6 +126,7 @@ def _config(use: Use, longest_poll_s: int) -> AioConfig:
         max_pool_connections=CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": 3 if use is Use.SEND else 1},
         parameter_validation=False,
+        user_agent=session.user_agent().removesuffix(f" {session.user_agent_extra}"),  # it is added to any
         ignore_configured_endpoint_urls=True,
         tcp_keepalive=True,
         warm_up_loader_caches=True,

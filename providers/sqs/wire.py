@@ -7,7 +7,6 @@ has none of these marks is somebody else's, and is delivered as it came.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -210,14 +209,9 @@ def system_attributes(raw: Mapping[str, object]) -> Mapping[str, str]:
 
 
 def _attributes(raw: Mapping[str, object]) -> dict[str, str]:
-    """Return the message's attributes as texts; binary ones, which only others send, in base64."""
-    found = cast("Mapping[str, Mapping[str, object]]", raw.get("MessageAttributes") or {})
-    return {name: _text(value) for name, value in found.items()}
-
-
-def _text(value: Mapping[str, object]) -> str:
-    binary = value.get("BinaryValue")
-    return base64.b64encode(binary).decode() if isinstance(binary, bytes) else str(value.get("StringValue", ""))
+    """Return the message's attributes as texts; binary ones, which only others send, in base64 as they come."""
+    found = cast("Mapping[str, Mapping[str, str]]", raw.get("MessageAttributes") or {})
+    return {name: value.get("StringValue") or value.get("BinaryValue", "") for name, value in found.items()}
 
 
 # --- dead letters ------------------------------------------------------------------------------------------------

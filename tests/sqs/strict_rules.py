@@ -209,7 +209,8 @@ def size_of(entry: Json) -> int:
     """D: body, and name, type and value of every attribute, in bytes."""
     size = len(entry["MessageBody"].encode())
     for name, value in entry.get("MessageAttributes", {}).items():
-        size += len(name.encode()) + len(value["DataType"]) + len(value["StringValue"].encode())
+        text = value.get("StringValue") or value["BinaryValue"]
+        size += len(name.encode()) + len(value["DataType"]) + len(text.encode())
     return size
 
 
@@ -217,7 +218,7 @@ def _check_attributes(attributes: Json) -> None:
     if len(attributes) > 10:  # D
         refuse("InvalidParameterValue", "Number of message attributes [11] exceeds the allowed maximum [10].")
     for name, value in attributes.items():
-        text = value["StringValue"]
+        text = value.get("StringValue") or value["BinaryValue"]
         if NAME.fullmatch(name) is None or name.lower().startswith(("aws.", "amazon.")) or ".." in name:
             refuse("InvalidParameterValue", "Invalid message attribute name.")
         if not text or BAD_TEXT.search(text):
