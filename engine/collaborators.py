@@ -92,7 +92,8 @@ class Live(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the core starts, and how long what it hands back untried stays hidden."""
+    """How much the core starts, how long what it hands back untried stays hidden, and what is early waits."""
 
     concurrency: int
     release_delay_us: int
+    reorder_wait_us: int

@@ -32,6 +32,7 @@ from queue_runtime.engine.inputs import (
 from queue_runtime.engine.lanes import LaneKey, Lanes
 from queue_runtime.engine.outage import Outage
 from queue_runtime.engine.policy import Policy
+from queue_runtime.engine.sender_order import SenderOrder
 from queue_runtime.engine.timers import Timers
 from queue_runtime.engine.wakeups import Wakeups
 from queue_runtime.journal.errors import JournalUnavailable
@@ -62,12 +63,14 @@ class Core:
     Attributes:
         state: what the journal says, including what it is being told just now. Read only.
         outage: whether the journal cannot be written, and what was seen meanwhile.
-        lanes, breakers, wakeups, timers: who may start next, and what time changes.
+        lanes, sender_order, breakers, wakeups, timers: who may start next, and what time changes.
         is_draining: nothing is started.
         followers, watcher: who is told of changes.
         is_lost: whether the time of a message's lock is up, which is acted on then: it may not be started.
         ordered_groups: queues in which a message in flight blocks the later ones of its session.
         keeps_order: those, and the ones with sessions of the broker: whatever goes back comes again in order.
+        sender_ordered: queues whose senders number what they send, because the broker keeps no order.
+        shared: those of them that somebody else receives from as well, which no order survives.
         drops_expired: queues that discard what has expired, instead of dead-lettering it.
     """
 
@@ -86,7 +89,8 @@ class Core:
         self.timers = Timers(clock)
         self.breakers = Breakers(self, routes)
         self.wakeups = Wakeups(self, self.timers, self.breakers.check)
-        self.lanes = Lanes(self.state, self.breakers.admits)
+        self.sender_order = SenderOrder(self, self.timers, limits.reorder_wait_us)
+        self.lanes = Lanes(self.state, self.breakers.admits, self.sender_order.holds)
         self.run_id = ""
         self.is_draining = True  # until the engine has recovered
         self.is_closed = False
@@ -96,6 +100,8 @@ class Core:
         self.drops_expired: frozenset[str] = frozenset()
         self.ordered_groups: frozenset[str] = frozenset()
         self.keeps_order: frozenset[str] = frozenset()
+        self.sender_ordered: frozenset[str] = frozenset()
+        self.shared: set[str] = set()
         self._routes = routes
         self._do = perform
         self._limits = limits
@@ -107,7 +113,8 @@ class Core:
     def adopt(self, state: EngineState) -> None:
         """Go on from the state of a journal: at start-up, and after a failed commit."""
         self.state = state
-        self.lanes = Lanes(state, self.breakers.admits)
+        self.sender_order.begin()
+        self.lanes = Lanes(state, self.breakers.admits, self.sender_order.holds)
 
     def now(self) -> int:
         """The present instant, as the journal keeps it."""
@@ -178,7 +185,8 @@ class Core:
             if self._routes.hands_back(route):
                 self.submit(message.key, HandBack(now, LapseReason.UNHANDLED, self._limits.release_delay_us))
             else:
-                self.submit(message.key, Ready(now, self.run_id, route, alone=message.suspect_until > now))
+                ready = Ready(now, self.run_id, route, alone=message.suspect_until > now)
+                self.submit(message.key, ready, *self.sender_order.overtaken(message, now))
 
     # --- to the journal and back ---
 

@@ -136,6 +136,7 @@ class Engine:
         parts.core.keeps_order = parts.core.ordered_groups | {
             q for q, able in capabilities.items() if able.native_sessions
         }
+        parts.core.sender_ordered = frozenset(queue for queue, able in capabilities.items() if able.sender_order)
         parts.core.drops_expired = frozenset(queue for queue, able in capabilities.items() if able.drops_expired)
         if self._settings.adopt_siblings and isinstance(self._journal, SqliteJournal):
             await adopt_siblings(self._journal, self._settings, int(self._clock.now()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.inputs import Delivered, HandBack, TimerFired
@@ -68,6 +69,8 @@ class Intake:
         key = f"{delivery.queue}/{name}" if name is not None else default_key(delivery)
         key, known = self._recognized(key, digest, now)
         received = _received(delivery, key, session_id, digest, now)
+        if delivery.queue in self._core.sender_ordered:
+            received = self._ordered(received, delivery)
         self._routing.remember(key, delivery, refusal)
         try:
             self._core.submit(key, Delivered(received, known))
@@ -76,6 +79,27 @@ class Intake:
             logger.error("%s cannot be journaled, so it is not run; its lock will end: %s", key, error)  # noqa: TRY400
             return None
         return None if session_id is None else (str(delivery.queue), str(session_id))
+
+    def _ordered(self, received: Received, delivery: Delivery) -> Received:
+        """Put a message into its sender's order, and see whether this engine is alone on the queue, as that needs."""
+        queue, stamp = str(delivery.queue), delivery.stamp
+        if delivery.foreign_deliveries and queue not in self._core.shared:
+            self._core.shared.add(queue)
+            logger.warning(
+                "a message of queue %s was delivered %d times before, and not here: somebody else seems to receive "
+                "from it, and its sessions have an order only while one engine works it",
+                queue,
+                delivery.foreign_deliveries,
+            )
+        if stamp is None or received.session_id is None or received.session_id != delivery.message.session_id:
+            return received  # a plugin gave it another session than the one that its sender counts in
+        return replace(
+            received,
+            sequence=stamp.at,
+            sender=stamp.sender,
+            sender_epoch=stamp.epoch,
+            sender_number=stamp.number,
+        )
 
     def _recognized(self, key: str, digest: bytes, now: int) -> tuple[str, SettledKey | None]:
         """Under which key a delivery is taken in, and whether that is settled already.

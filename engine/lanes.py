@@ -43,11 +43,18 @@ class Lanes:
     Args:
         state: the fold that it indexes; read, never changed.
         admits: whether the breaker of a message's route lets it start; the message is offered again by `unblock`.
+        holds: whether the head of a session waits for what its sender sent before; it is offered again by whoever says.
     """
 
-    def __init__(self, state: EngineState, admits: Callable[[MessageState], bool]) -> None:
+    def __init__(
+        self,
+        state: EngineState,
+        admits: Callable[[MessageState], bool],
+        holds: Callable[[MessageState, int], bool],
+    ) -> None:
         self._state = state
         self._admits = admits
+        self._holds = holds
         self._lanes: dict[LaneKey, _Lane] = {}
         self._ready: deque[str] = deque()
         self._queued: set[str] = set()
@@ -194,7 +201,7 @@ class Lanes:
         lane = self._lanes[lane_key]
         session = self._state.sessions.get(lane_key)
         parked = session is not None and session.parked_key is not None
-        if parked or lane.running or lane.releasing or lane.members[0][1] != key:
+        if parked or lane.running or lane.releasing or lane.members[0][1] != key or self._holds(message, now):
             return None
         return message
 

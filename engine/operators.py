@@ -148,7 +148,7 @@ async def act_alone(folder: Path, asked: dict[str, str], clock: Clock | None = N
         raise JournalError(msg)
     journal = await SqliteJournal.open(folder)
     try:
-        core = Core(journal, clock or SystemClock(), _NoHandlers(), _leave, Limits(0, 0))
+        core = Core(journal, clock or SystemClock(), _NoHandlers(), _leave, Limits(0, 0, 0))
         core.adopt(await load(journal))
         Operators(core).act(request)
         core.is_closed = True  # nothing is performed here

@@ -21,7 +21,7 @@ from queue_runtime.engine.intake import Intake
 from queue_runtime.engine.leases import LeaseReport, Leases
 from queue_runtime.engine.observers import Observers
 from queue_runtime.engine.outbox import Outbox
-from queue_runtime.engine.policy import Policy
+from queue_runtime.engine.policy import Policy, us
 from queue_runtime.engine.receiver import Receiver
 from queue_runtime.engine.recovery import perform_all, resume
 from queue_runtime.engine.routing import Routing
@@ -62,7 +62,7 @@ class Parts:
         self._background = Background()
         self._provider = provider
         self._routing = Routing(plugins, settings, provider.name)
-        limits = Limits(settings.concurrency, round(settings.lane_release_delay_s * 1_000_000))
+        limits = Limits(settings.concurrency, us(settings.lane_release_delay_s), us(settings.reorder_wait_s))
         self.core = core = Core(journal, clock, self._routing, self._perform, limits)
         self._dispatcher = Dispatcher(core, self._routing, plugins, settings)
         self._settler = Settler(core, provider, settings)

@@ -65,6 +65,11 @@ class EngineSettings(BaseSettings):
     max_in_flight_bytes: _Count = Field(default=256 * 1024 * 1024, description="Bytes of bodies held at the same time.")
     max_lane: _Count = Field(default=50, description="Messages held of one session; what exceeds it is handed back.")
     lane_release_delay_s: _Seconds = Field(default=5.0, description="How long a message handed back stays hidden.")
+    reorder_wait_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="How long a message waits for an earlier one of its sender, where no broker orders.",
+    )
     receive_wait_s: _Seconds = Field(default=5.0, description="Length of one long poll.")
     receive_batch: _Count = Field(default=100, description="Messages asked for by one receive call, at most.")
     handler_timeout_s: _Seconds = Field(default=300.0, description="Time one attempt may take, unless its route says.")

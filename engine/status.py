@@ -15,6 +15,7 @@ __all__ = ["EngineStatus", "status_of"]
 class EngineStatus:
     """One look at an engine. `phases` counts live messages by where they stand; `parked` and `breakers` name trouble.
 
+    `shared` names queues whose sessions need an engine of their own for their order, and have not got it.
     `ready` is false while the journal cannot be written, before the recovery and while draining; `reason` says why.
     """
 
@@ -29,6 +30,7 @@ class EngineStatus:
     phases: dict[str, int]
     parked: tuple[str, ...]
     breakers: dict[str, str]
+    shared: tuple[str, ...]
 
 
 def status_of(core: Core) -> EngineStatus:
@@ -51,4 +53,5 @@ def status_of(core: Core) -> EngineStatus:
         phases=dict(Counter(message.phase.value for message in state.messages.values())),
         parked=tuple(f"{s.queue}/{s.session_id}" for s in state.sessions.values() if s.parked_key is not None),
         breakers={b.name: b.phase.value for b in state.breakers.values() if b.phase is not BreakerPhase.CLOSED},
+        shared=tuple(sorted(core.shared)),
     )

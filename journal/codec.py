@@ -15,7 +15,7 @@ from queue_runtime.journal.bodies import body_digest, pack_body, unpack_body
 from queue_runtime.journal.chain import Row, record
 from queue_runtime.journal.errors import EventRefused, JournalCorrupt, UnknownEvent
 from queue_runtime.journal.event_shape import EventShape, Stored, pack_fields
-from queue_runtime.journal.events import EVENT_TYPES, Duplicate, Event
+from queue_runtime.journal.events import EVENT_TYPES, Duplicate, Event, Received
 from queue_runtime.journal.plain import unpack
 from queue_runtime.journal.shapes import items_of
 
@@ -32,7 +32,14 @@ def _with_unknown_body(stored: Stored) -> Stored:
     return stored._replace(fields=(*before, b"", receipt))
 
 
-UPCASTERS: Mapping[tuple[int, int], Upcaster] = {(Duplicate.KIND, 1): _with_unknown_body}
+def _without_sender(stored: Stored) -> Stored:
+    return stored._replace(fields=(*stored.fields, None, 0, 0))
+
+
+UPCASTERS: Mapping[tuple[int, int], Upcaster] = {
+    (Duplicate.KIND, 1): _with_unknown_body,
+    (Received.KIND, 1): _without_sender,
+}
 """By kind and version: a pure function from that version to the next. Stored rows are never rewritten."""
 
 _END = 1 << 63  # SQLite's integers have 64 bits

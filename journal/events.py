@@ -48,6 +48,7 @@ from queue_runtime.journal.message_events import (
     Outgoing,
     OutgoingFailed,
     OutgoingSent,
+    Overtaken,
     Received,
     Redacted,
     Redelivered,
@@ -85,6 +86,7 @@ __all__ = [
     "Outgoing",
     "OutgoingFailed",
     "OutgoingSent",
+    "Overtaken",
     "Received",
     "Redacted",
     "Redelivered",
@@ -125,6 +127,7 @@ MessageEvent: TypeAlias = (
     | Deferred
     | Redriven
     | Redacted
+    | Overtaken
     | Adopted
 )
 SessionEvent: TypeAlias = (

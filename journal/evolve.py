@@ -35,6 +35,7 @@ from queue_runtime.journal.events import (
     MessageEvent,
     OutgoingFailed,
     OutgoingSent,
+    Overtaken,
     Received,
     Redacted,
     Redelivered,
@@ -352,6 +353,7 @@ _EVOLVE: dict[type, Callable[[MessageState, Any], MessageState | None]] = {
     Deferred: _gone,
     Redriven: _unchanged,
     Redacted: _redacted,
+    Overtaken: _unchanged,
     Adopted: _adopted,
 }
 

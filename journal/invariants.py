@@ -29,6 +29,7 @@ from queue_runtime.journal.events import (
     OperatorActed,
     OutgoingFailed,
     OutgoingSent,
+    Overtaken,
     Received,
     Redelivered,
     RunStarted,
@@ -40,6 +41,7 @@ from queue_runtime.journal.events import (
     StepRecorded,
 )
 from queue_runtime.journal.rules import Rule, Violation
+from queue_runtime.journal.sender_order import Turn, latest, stamp_of, turn
 from queue_runtime.journal.settled_keys import key_digest
 from queue_runtime.journal.state import BreakerPhase, EngineState, Lease, Outcome
 from queue_runtime.journal.tracks import MAX_KEYS, Track, Tracks
@@ -99,7 +101,7 @@ def _received(audit: Audit, event: Received) -> None:
     audit.require(known is None or known.is_forgotten, Rule.RECEIVED_ONCE, f"message {event.key} is live already")
     lane = None if event.session_id is None else (event.queue, event.session_id)
     order = (audit.position if known is None else known.order) if event.sequence is None else event.sequence
-    track = Track(event.key, lane, order, event.body_digest)
+    track = Track(event.key, lane, order, event.body_digest, stamp_of(event))
     if known is not None:
         track.attempt = known.attempt
         track.suspect_until = known.suspect_until
@@ -168,6 +170,7 @@ def _started(audit: Audit, track: Track, event: AttemptStarted) -> None:
     )
     _started_beside_others(audit, track, event)
     _started_in_session(audit, track)
+    _started_in_turn(audit, track, event.at)
     track.attempt, track.is_running, track.run_id, track.is_alone = number, True, event.run_id, event.alone
     tracks.running[track.key] = track
 
@@ -200,6 +203,14 @@ def _started_in_session(audit: Audit, track: Track) -> None:
         audit.require(
             not mate.is_owed_back, Rule.LAPSE_HANDS_BACK, f"{track.name} starts while {mate.name} is not handed back"
         )
+
+
+def _started_in_turn(audit: Audit, track: Track, at: int) -> None:
+    if track.stamp is not None:
+        is_late = turn(audit.tracks.senders, track.stamp) is Turn.LATE
+        is_said = isinstance(audit.before, Overtaken) and audit.before.key == track.key
+        audit.require(is_late == is_said, Rule.SENDER_ORDER, f"{track.name} starts late, or is said to")
+        latest(audit.tracks.senders, track.stamp, at)
 
 
 def _ended(audit: Audit, track: Track, event: AttemptFailed | AttemptReleased | AttemptCrashed) -> None:

@@ -52,10 +52,12 @@ class Received:
 
     `key` is the idempotency key, prefixed with the queue. `sequence` is the broker's order inside a session, where it
     has one. `suspect_until` is in the future when the broker's own delivery count makes the message a poison suspect.
+    `sender` numbered it `sender_number` in its epoch `sender_epoch`, on queues where that stands in for a broker's
+    order; `sequence` is then the instant at which it did.
     """
 
     KIND: ClassVar[int] = 1
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2  # 1 had no sender
 
     key: str
     at: int
@@ -75,6 +77,9 @@ class Received:
     body_digest: bytes
     receipt: str = field(repr=False)
     body: bytes = field(repr=False)
+    sender: str | None = None
+    sender_epoch: int = 0
+    sender_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,3 +355,17 @@ class Redacted:
     at: int
     who: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """The attempt that follows is of a message behind which its sender's `number` in `epoch` has started already."""
+
+    KIND: ClassVar[int] = 22
+    VERSION: ClassVar[int] = 1
+
+    key: str
+    at: int
+    sender: str
+    epoch: int
+    number: int

@@ -17,6 +17,7 @@ class Rule(StrEnum):
     ONE_ATTEMPT = "a message is in one attempt at a time"
     RUNNING_ATTEMPT = "only the attempt that runs can end"
     SESSION_ORDER = "a session goes on in order, one message at a time"
+    SENDER_ORDER = "a message that starts behind a later one of its sender is said to, and no other is"
     LAPSE_HANDS_BACK = "a lapse hands back what is behind it before the session goes on"
     PARKED_SESSION = "nothing of a parked session starts"
     ONE_OUTCOME = "an outcome is final"

@@ -40,8 +40,10 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-VERSION = 2
-"""Of the shape of `EngineState` in a file. Raise it with any change of a field there: older snapshots are left out."""
+VERSION = 3
+"""Of the shape of `EngineState` in a file. Raise it with any change of a field there: older snapshots are left out,
+unless they can be brought up to it."""
+_WITHOUT_SENDERS = 2
 
 _MAGIC = b"queue-runtime snapshot 2\n"
 _FIRST_MAGIC = b"queue-runtime snapshot\n"  # its layout is read no more
@@ -80,6 +82,8 @@ def unpack_snapshot(content: bytes) -> Snapshot:
     position = check_snapshot(content)
     packed = content[_HEADER_BYTES:]
     version, state = items_of(unpack(zstandard.ZstdDecompressor().decompress(packed)))
+    if version == _WITHOUT_SENDERS:
+        version, state = VERSION, (*items_of(state), cast("dict[object, object]", {}))
     if version != VERSION:
         msg = f"its version is {version}, this one reads {VERSION}"
         raise OtherVersion(msg)

@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 
 from queue_runtime.journal.events import (
     AttemptFailed,
+    AttemptStarted,
     BreakerClosed,
     BreakerEvent,
     BreakerHalfOpened,
@@ -45,6 +46,7 @@ from queue_runtime.journal.events import (
 )
 from queue_runtime.journal.evolve import MESSAGE_EVENTS, evolve, renewed, resumed
 from queue_runtime.journal.message_state import AttemptRecord, Copy, Lease, MessageState, Outcome, Phase
+from queue_runtime.journal.sender_order import SenderKey, SenderPlace, latest, stamp_of
 from queue_runtime.journal.settled_keys import SettledKey, SettledKeys
 
 __all__ = [
@@ -142,6 +144,7 @@ class EngineState:
     settled: SettledKeys = field(default_factory=SettledKeys)
     scheduled: dict[str, SendScheduled] = field(default_factory=dict[str, SendScheduled])
     deferred: dict[str, Deferred] = field(default_factory=dict[str, Deferred])
+    senders: dict[SenderKey, SenderPlace] = field(default_factory=dict[SenderKey, SenderPlace])
 
     def apply(self, event: Event) -> None:
         """Apply the event at the next position."""
@@ -167,8 +170,12 @@ class EngineState:
         return before, after
 
     def _apply_beyond_messages(self, event: MessageEvent, before: MessageState | None) -> None:
-        """What an event of a message means for breakers, and for what was set aside."""
+        """What an event of a message means for breakers, for the order of senders, and for what was set aside."""
         match event:
+            case AttemptStarted():
+                stamp = None if before is None else stamp_of(before.origin)
+                if stamp is not None:
+                    latest(self.senders, stamp, event.at)
             case AttemptFailed() if before is not None and event.transient:
                 breaker = self.breakers.get(before.route) or BreakerState(before.route)
                 self.breakers[before.route] = replace(breaker, failures=breaker.failures + 1, successes=0)
@@ -218,7 +225,7 @@ class EngineState:
             self.messages[event.key] = resumed(message, event.at)
 
 
-_BEYOND_MESSAGES = frozenset({AttemptFailed, Completed, Deferred, Received})
+_BEYOND_MESSAGES = frozenset({AttemptFailed, AttemptStarted, Completed, Deferred, Received})
 
 
 def fold(events: Iterable[Event], state: EngineState | None = None) -> EngineState:

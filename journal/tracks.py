@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from queue_runtime.journal.sender_order import Stamp, stamp_of
 from queue_runtime.journal.settled_keys import SettledKey, key_digest
 from queue_runtime.journal.state import (
     BreakerPhase,
@@ -36,6 +37,7 @@ class Track:
     lane: LaneKey | None
     order: int
     digest: bytes
+    stamp: Stamp | None = None
     copies: set[str] = field(default_factory=set[str])
     held: set[str] = field(default_factory=set[str])
     attempt: int = 0
@@ -76,6 +78,7 @@ class Tracks:
         self.running: dict[str, Track] = {}
         self.parked = {lane for lane, session in state.sessions.items() if session.parked_key is not None}
         self.breakers = {name: (breaker.phase, breaker.until) for name, breaker in state.breakers.items()}
+        self.senders = dict(state.senders)
         self.settled: OrderedDict[bytes, SettledKey] = OrderedDict()
         self.is_partial = state.settled.sealed_until > 0
         """True if keys may have been settled of which nothing is remembered here."""
@@ -137,6 +140,7 @@ def _track_of(message: MessageState, run_id: str | None) -> Track:
         lane=message.lane,
         order=message.order,
         digest=message.origin.body_digest,
+        stamp=stamp_of(message.origin),
         copies={copy.provider_id for copy in unsettled},
         held={copy.provider_id for copy in unsettled if copy.lease is Lease.HELD},
         attempt=message.attempt,

@@ -64,6 +64,7 @@ from queue_runtime.providers.message import (
     MessageId,
     QueueName,
     Receipt,
+    SendStamp,
     SessionId,
 )
 from queue_runtime.providers.port import (
@@ -155,6 +156,7 @@ __all__ = [
     "Receipt",
     "RequiredField",
     "RetryTimeout",
+    "SendStamp",
     "Sent",
     "SerializationError",
     "ServiceThrottled",

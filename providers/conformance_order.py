@@ -100,6 +100,23 @@ class OrderPromises:
         assert isinstance(refused, InvalidReceipt)
         await desk.complete(second)
 
+    async def test_C32_sends_of_a_session_are_numbered_where_declared(self, desk: Desk) -> None:
+        """Where senders stand in for the broker's order each message says which one it is; elsewhere none does."""
+        await desk.send(message(b"1"), message(b"2", session_id=B), message(b"3"))
+        await desk.send(message(b"4"))
+
+        stamps = {d.message.body: d.stamp for d in await desk.several(4)}
+        if not desk.capabilities.sender_order:
+            assert not any(stamps.values())
+            return
+        (one, three, four) = (stamp for body in (b"1", b"3", b"4") if (stamp := stamps[body]) is not None)
+        assert [stamp.number for stamp in (one, three, four)] == [1, 2, 3]
+        assert len({(stamp.sender, stamp.epoch) for stamp in (one, three, four)}) == 1
+        assert one.at < three.at < four.at
+        other = stamps[b"2"]
+        assert other is not None
+        assert (other.sender, other.number) == (one.sender, 1)
+
     async def test_B49_a_message_without_a_session_is_refused_where_order_needs_one(self, desk: Desk) -> None:
         """A queue that orders by session takes no message without one; any other queue does."""
         (answer,) = await desk.provider.send(desk.queue, [Message(b"free")])

@@ -17,7 +17,17 @@ from uuid import uuid4
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import InvalidFormat, OutOfRange, RequiredField
 
-__all__ = ["DeadLetter", "Delivery", "Message", "MessageFields", "MessageId", "QueueName", "Receipt", "SessionId"]
+__all__ = [
+    "DeadLetter",
+    "Delivery",
+    "Message",
+    "MessageFields",
+    "MessageId",
+    "QueueName",
+    "Receipt",
+    "SendStamp",
+    "SessionId",
+]
 
 MAX_QUEUE_NAME = 260  # Azure Service Bus' limit, the longest of the brokers'
 MAX_SESSION_ID = 128  # the limit of both Service Bus' session id and SQS' message group id
@@ -244,11 +254,27 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class SendStamp:
+    """The place of a message in what one sender sent of one session, on brokers that keep no order.
+
+    `number` counts from 1 in each `epoch`, which grows whenever the sender begins to count anew; `at` is the instant of
+    the send, in microseconds, and grows with every message.
+    """
+
+    sender: str
+    epoch: int
+    number: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One hand-over of a message by a broker.
 
     `delivery_count` is the broker's own, from 1. `sequence` is the broker's order, where it has one. `expires_at` is
-    the end of the message's time to live. `dead_letter` is there on deliveries from the dead letters only.
+    the end of the message's time to live. `dead_letter` is there on deliveries from the dead letters only. `stamp`:
+    where `Capabilities.sender_order` is True. `foreign_deliveries`: how many of the earlier ones seem to have gone
+    to somebody else, where that can be seen.
     """
 
     queue: QueueName
@@ -261,6 +287,8 @@ class Delivery:
     first_delivered_at: Timestamp
     delivered_at: Timestamp
     dead_letter: DeadLetter | None = None
+    stamp: SendStamp | None = None
+    foreign_deliveries: int = 0
 
     def exceeds(self, max_deliveries: int) -> bool:
         """Say whether the broker has delivered this more often than `max_deliveries`."""

@@ -65,6 +65,7 @@ class MemoryProvider:
             abandon_delay=True,
             uncounted_release=False,
             native_dead_letter=True,
+            sender_order=False,
             drops_expired=not settings.dead_letter_expired,
             peek=True,
             defer=False,

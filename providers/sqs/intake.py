@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from queue_runtime.providers.clock import Clock, Timestamp
 from queue_runtime.providers.errors import QueueError, SerializationError
@@ -17,7 +18,7 @@ from queue_runtime.providers.sqs.ledger import Ledger
 from queue_runtime.providers.sqs.queues import Queue
 from queue_runtime.providers.sqs.settings import PROVIDER
 from queue_runtime.providers.sqs.settling import Settler
-from queue_runtime.providers.sqs.wire import dead_letter_of, foreign_message_of, message_of, system_attributes
+from queue_runtime.providers.sqs.wire import dead_letter_of, foreign_message_of, message_of, stamp_of, system_attributes
 
 __all__ = ["EXPIRED", "TOO_MANY_DELIVERIES", "UNDECODABLE", "Intake", "Raw"]
 
@@ -53,7 +54,7 @@ class Intake:
             except SerializationError as error:
                 message, broken = foreign_message_of(raw, is_fifo=queue.is_fifo), error
             delivery = _delivery(queue, raw, message, now)
-            self._ledger.taken(queue.address, delivery)
+            delivery = replace(delivery, foreign_deliveries=self._ledger.taken(queue.address, delivery))
             if queue.address.dead_letters:  # whatever it is, it is to be looked at
                 deliveries.append(delivery)
             elif broken is not None:
@@ -120,6 +121,7 @@ def _delivery(queue: Queue, raw: Raw, message: Message, now: Timestamp) -> Deliv
         first_delivered_at=first_at,
         delivered_at=Timestamp(max(now, first_at)),  # the service's clock may be ahead of ours
         dead_letter=dead_letter,
+        stamp=None if queue.is_fifo else stamp_of(raw),
     )
 
 

@@ -34,19 +34,34 @@ class _Held:
 class Ledger:
     """Deliveries that are held, and receipts that are used up. A provider shares it with siblings on other threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Timestamp) -> None:
         self._lock = threading.Lock()
+        self._begun = begun
+        self._is_whole = True  # nothing of what was delivered here has been forgotten
+        self._returned: OrderedDict[tuple[Address, str], int] = OrderedDict()  # how often it was delivered by then
         self._held: OrderedDict[tuple[Address, str], _Held] = OrderedDict()
         self._settled: OrderedDict[str, SettleKind] = OrderedDict()
 
-    def taken(self, source: Address, delivery: Delivery) -> None:
-        """A delivery came: its receipt replaces any older one of the same message."""
+    def taken(self, source: Address, delivery: Delivery) -> int:
+        """A delivery came: its receipt replaces any older one of the same message.
+
+        Returns:
+            How many deliveries of the message did not come here: since it was delivered here last, or at all if it was
+            sent after this ledger was begun. They went to somebody else, or were lost on their way.
+        """
         receipt = delivery.receipt
         held = _Held(receipt.handle, receipt.expires_at, delivery.delivered_at, delivery.delivery_count)
         with self._lock:
-            self._held[source, receipt.provider_id] = held
+            name = source, receipt.provider_id
+            before = self._held.pop(name, None)
+            last = self._returned.pop(name, None) if before is None else before.delivery_count
+            self._held[name] = held
             while len(self._held) > MAX_REMEMBERED:
                 self._held.popitem(last=False)
+                self._is_whole = False
+        if last is None and (delivery.enqueued_at is None or delivery.enqueued_at < self._begun or not self._is_whole):
+            return 0
+        return max(0, delivery.delivery_count - (last or 0) - 1)
 
     def renewed(self, source: Address, receipt: Receipt, until: Timestamp) -> None:
         """The lock of a receipt ends at `until` now."""
@@ -61,6 +76,11 @@ class Ledger:
             held = self._held.get((source, receipt.provider_id))
             if held is not None and held.handle == receipt.handle:
                 del self._held[source, receipt.provider_id]
+                if kind is SettleKind.ABANDON:
+                    self._returned[source, receipt.provider_id] = held.delivery_count
+                    if len(self._returned) > MAX_REMEMBERED:
+                        self._returned.popitem(last=False)
+                        self._is_whole = False
             self._settled[receipt.digest] = kind
             while len(self._settled) > MAX_REMEMBERED:
                 self._settled.popitem(last=False)

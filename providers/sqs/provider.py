@@ -30,7 +30,7 @@ class SqsProvider:
     def __init__(self, settings: SqsSettings, clock: Clock | None = None, ledger: Ledger | None = None) -> None:
         self._settings = settings
         self._clock = clock if clock is not None else SystemClock()
-        self._ledger = ledger if ledger is not None else Ledger()
+        self._ledger = ledger if ledger is not None else Ledger(self._clock.now())
         self._clients = Clients(settings)
         self._queues = Queues(self._clients, settings)
         self._sender = Sender(self._clients, settings, self._clock)

@@ -169,6 +169,7 @@ def capabilities_of(queue: Queue, settings: SqsSettings) -> Capabilities:
         native_sessions=False,
         ordered_groups=queue.is_fifo,
         ordered=queue.is_fifo,
+        sender_order=not queue.is_fifo,
         deduplicates=queue.is_fifo,
         scheduled_send=not queue.is_fifo,
         max_delay_s=0.0 if queue.is_fifo else float(LONGEST_DELAY_S),

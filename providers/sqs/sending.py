@@ -23,6 +23,7 @@ from queue_runtime.providers.sqs.clients import Clients, Use
 from queue_runtime.providers.sqs.errors import About
 from queue_runtime.providers.sqs.queues import Queue, capabilities_of
 from queue_runtime.providers.sqs.settings import LONGEST_DELAY_S, MAX_BATCH_BYTES, SqsSettings
+from queue_runtime.providers.sqs.stamps import Stamps
 from queue_runtime.providers.sqs.wire import group_id, token, wire_of
 
 __all__ = ["Outgoing", "Sender"]
@@ -57,6 +58,7 @@ class Sender:
         self._clients = clients
         self._settings = settings
         self._clock = clock
+        self._stamps = Stamps(clock)
 
     async def send(
         self, queue: Queue, outgoing: Sequence[Outgoing], at: Timestamp | None = None
@@ -74,7 +76,10 @@ class Sender:
         limit = capabilities_of(queue, self._settings).max_message_bytes
         if outgoing.dead_letter is None and message.size_bytes > limit:
             return MessageTooLarge(message.size_bytes, limit, context=about.context)
-        wire = wire_of(message, outgoing.dead_letter, is_fifo=queue.is_fifo)
+        # What is sent for later is not part of the order of sends, nor is a dead letter; a FIFO queue needs no help.
+        is_stamped = not (queue.is_fifo or delay_s or outgoing.dead_letter is not None)
+        stamp = self._stamps.stamp(queue.name, message) if is_stamped else None
+        wire = wire_of(message, outgoing.dead_letter, stamp, is_fifo=queue.is_fifo)
         if wire.size_bytes > queue.max_wire_bytes:
             return MessageTooLarge(wire.size_bytes, queue.max_wire_bytes, context=about.context)
         if delay_s and (refused := _refused_delay(queue, delay_s, about)) is not None:
@@ -127,11 +132,17 @@ class Sender:
                 break
             for number, result in zip(waiting, results, strict=True):
                 answers[number] = result if isinstance(result, QueueError) else _sent(batch[number], result)
+                self._note(queue, batch[number], answers[number])
             waiting = _worth_another(batch, answers)
             if not waiting or not left:
                 break
             await asyncio.sleep(PAUSE_S)
         return [answers[number] for number in range(len(batch))]
+
+    def _note(self, queue: Queue, sent: _Ready, answer: Sent | QueueError) -> None:
+        _, about = sent.item
+        if about.message is not None and (isinstance(answer, Sent) or not answer.transient):
+            self._stamps.answered(queue.name, about.message)
 
 
 def _worth_another(batch: Sequence[_Ready], answers: Mapping[int, Sent | QueueError]) -> list[int]:

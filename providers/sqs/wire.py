@@ -19,7 +19,8 @@ from urllib.parse import unquote
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.envelope import decode, encode
 from queue_runtime.providers.errors import SerializationError, ValidationError
-from queue_runtime.providers.message import MAX_SESSION_ID, DeadLetter, Message, QueueName
+from queue_runtime.providers.message import MAX_SESSION_ID, DeadLetter, Message, QueueName, SendStamp
+from queue_runtime.providers.sqs.stamps import parsed, text_of
 
 __all__ = [
     "Wire",
@@ -28,6 +29,7 @@ __all__ = [
     "group_id",
     "message_of",
     "session_of",
+    "stamp_of",
     "system_attributes",
     "token",
     "wire_of",
@@ -40,8 +42,9 @@ CORRELATION_ID = "queue-runtime-correlation-id"
 CONTENT_TYPE = "queue-runtime-content-type"
 TIME_TO_LIVE = "queue-runtime-ttl-us"
 DEAD_LETTER = "queue-runtime-dead-letter"
+STAMP = "queue-runtime-stamp"
 TRACE_HEADER = "AWSTraceHeader"
-OURS = frozenset({ENVELOPE, MESSAGE_ID, SESSION_ID, CORRELATION_ID, CONTENT_TYPE, TIME_TO_LIVE, DEAD_LETTER})
+OURS = frozenset({ENVELOPE, MESSAGE_ID, SESSION_ID, CORRELATION_ID, CONTENT_TYPE, TIME_TO_LIVE, DEAD_LETTER, STAMP})
 
 # Source: SQS API reference, SendMessage and "Amazon SQS message attributes", read November 2026.
 MAX_ATTRIBUTES = 10
@@ -76,12 +79,16 @@ def _string(value: str) -> dict[str, str]:
     return {"DataType": "String", "StringValue": value}
 
 
-def wire_of(message: Message, dead_letter: DeadLetter | None = None, *, is_fifo: bool) -> Wire:
+def wire_of(
+    message: Message, dead_letter: DeadLetter | None = None, stamp: SendStamp | None = None, *, is_fifo: bool
+) -> Wire:
     """Return how `message` goes over the wire: as it is if SQS can carry all of it, else in an envelope.
 
     On a FIFO queue the message group carries the session.
     """
     extra = {} if dead_letter is None else {DEAD_LETTER: _record(dead_letter)}
+    if stamp is not None:
+        extra[STAMP] = text_of(stamp)
     trace = message.attributes.get(TRACE_HEADER)
     if trace is not None and _TRACE.fullmatch(trace) is None:
         trace = None
@@ -201,6 +208,11 @@ def foreign_message_of(raw: Mapping[str, object], *, is_fifo: bool) -> Message:
         session_id=session_of(group) if is_fifo and group is not None else None,
         attributes={name: value for name, value in _attributes(raw).items() if name not in OURS},
     )
+
+
+def stamp_of(raw: Mapping[str, object]) -> SendStamp | None:
+    """Return where a message stands in what its sender sent of its session, if its sender said."""
+    return parsed(_attributes(raw).get(STAMP))
 
 
 def system_attributes(raw: Mapping[str, object]) -> Mapping[str, str]:

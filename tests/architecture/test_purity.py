@@ -26,6 +26,7 @@ PURE = {
     "journal/message_events.py",
     "journal/message_state.py",
     "journal/rules.py",
+    "journal/sender_order.py",
     "journal/settled_keys.py",
     "journal/state.py",
     "journal/tracks.py",

@@ -145,6 +145,7 @@ CAPABILITIES = Capabilities(
     abandon_delay=False,
     uncounted_release=False,
     native_dead_letter=True,
+    sender_order=False,
     drops_expired=True,
     peek=False,
     defer=False,

@@ -185,6 +185,17 @@ def test_K35_a_duplicate_without_the_digest_of_its_body_is_read() -> None:
     assert CODEC.decode(older, 1) == replace(today, body_digest=b"")
 
 
+def test_K35_a_message_without_its_senders_number_is_read() -> None:
+    """The rows of version 1 are those of today without the last three fields: nobody had numbered the message."""
+    today = replace(cast("Received", received(1)), sender="me", sender_epoch=5, sender_number=7)
+    row, _ = CODEC.encode(today)
+    fields = cast("list[object]", unpack(row[7]))
+    older: Row = (*row[:1], 1, *row[2:7], pack_fields(tuple(fields[:-3])), *row[8:])
+
+    assert CODEC.decode(row, 1) == today
+    assert CODEC.decode(older, 1) == received(1)
+
+
 def test_a_version_without_its_upcaster_is_unknown() -> None:
     """Where a step is missing nobody guesses."""
     codec = Codec(_LATER, {(Settled.KIND, 1): _with_tries})

@@ -1,8 +1,10 @@
 """A snapshot file is a shorter way, never another truth: what is wrong with it costs time, not a start."""
 
 import asyncio
+import dataclasses
 import logging
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -56,6 +58,18 @@ async def test_a_snapshot_of_another_version_is_left_out(folder: Path, monkeypat
 
     assert (await asyncio.to_thread(verify, folder)).is_good
     assert await read(folder) == LIVES
+
+
+def test_K35_a_snapshot_of_the_version_before_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is that of today without the places of senders, and its messages are brought up as their rows are."""
+    state = fold(LIVES)
+    *fields, senders = (getattr(state, field.name) for field in dataclasses.fields(state))
+    assert senders == {}
+    monkeypatch.setattr(snapshot, "VERSION", 2)
+    older = pack_snapshot(Snapshot(7, cast("EngineState", tuple(fields))))
+    monkeypatch.undo()
+
+    assert unpack_snapshot(older) == Snapshot(7, state)
 
 
 async def test_a_snapshot_of_the_first_layout_is_left_out(folder: Path) -> None:

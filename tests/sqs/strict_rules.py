@@ -6,6 +6,7 @@ R: recorded against AWS, and published in LocalStack's snapshot tests. D: the se
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class StrictQueue:
         self.held: list[Held] = []
         self.gone: set[str] = set()
         self.dead_letters: StrictQueue | None = None
+        self.shuffle: random.Random | None = None  # D: a standard queue keeps no order; this one is at its worst
+        self.taken_elsewhere = 0  # how often somebody else takes what is sent, and gives it back, before anybody can
         self._clock = clock
         self._seen: dict[str, tuple[float, str, str]] = {}
 
@@ -89,7 +92,9 @@ class StrictQueue:
                 return known
             system |= {"SequenceNumber": sequence, "MessageDeduplicationId": entry["MessageDeduplicationId"]}
         visible_at = self.now + int(entry.get("DelaySeconds", 0))
-        self.held.append(Held(message_id, entry["MessageBody"], entry.get("MessageAttributes", {}), system, visible_at))
+        held = Held(message_id, entry["MessageBody"], entry.get("MessageAttributes", {}), system, visible_at)
+        held.count = self.taken_elsewhere
+        self.held.append(held)
         return {"MessageId": message_id, **({"SequenceNumber": sequence} if self.is_fifo else {})}
 
     def _duplicate(self, entry: Json, message_id: str, sequence: str) -> Json | None:
@@ -133,7 +138,10 @@ class StrictQueue:
         """Hand over up to `count` messages."""
         self._bury()
         taken: list[Held] = []
-        for held in self._free():
+        free = list(self._free())
+        if self.shuffle is not None and not self.is_fifo:
+            self.shuffle.shuffle(free)
+        for held in free:
             if len(taken) == count:
                 break
             held.count += 1

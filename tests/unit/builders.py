@@ -69,6 +69,7 @@ def received(
     suspect_until: int = 0,
     body: bytes = b"body",
     digest: bytes = b"digest of body",
+    stamp: tuple[str, int, int] = ("", 0, 0),
 ) -> Received:
     return Received(
         key=key,
@@ -89,6 +90,9 @@ def received(
         body_digest=digest,
         receipt=f"receipt of {copy} at {at}",
         body=body,
+        sender=stamp[0] or None,
+        sender_epoch=stamp[1],
+        sender_number=stamp[2],
     )
 
 

@@ -14,6 +14,7 @@ from queue_runtime.journal.events import (
     LapseReason,
     OperatorActed,
     OutgoingFailed,
+    Overtaken,
     Redacted,
     Redriven,
     RunStarted,
@@ -36,6 +37,16 @@ DAY = 24 * 3_600 * S
 
 def _in_session(*keys: str) -> list[Event]:
     return [b.received(key, session="s", copy=f"copy of {key}") for key in keys]
+
+
+def _numbered(key: str, number: int) -> list[Event]:
+    """A message that its sender numbered, from its receive to its end, but for how its attempt starts."""
+    stamp = ("sender", 1, number)
+    return [b.received(key, session="s", copy=f"copy of {key}", sequence=number, stamp=stamp)]
+
+
+def _ended(key: str) -> list[Event]:
+    return [b.started(key=key), b.completed(key=key), b.settled(key=key, copy=f"copy of {key}")]
 
 
 def _lapse(key: str, why: LapseReason = LapseReason.LOCK_LOST) -> Event:
@@ -70,6 +81,8 @@ TWICE_DEAD: list[Event] = [
     b.settled(DEAD_LETTER, copy="b2"),
 ]
 
+NOT_OVERTAKEN: list[Event] = [*_numbered(M1, 1), Overtaken(M1, 0, "sender", 1, 2), b.started(key=M1)]
+
 # The last event of each journal breaks the rule.
 BROKEN: list[tuple[Rule, list[Event]]] = [
     (Rule.KNOWN_MESSAGE, [b.started()]),
@@ -93,6 +106,8 @@ BROKEN: list[tuple[Rule, list[Event]]] = [
         Rule.SESSION_ORDER,
         [*_in_session(M1, M2), b.started(key=M1), b.failed(key=M1), b.started(key=M2)],
     ),
+    (Rule.SENDER_ORDER, [*_numbered(M2, 2), *_ended(M2), *_numbered(M1, 1), b.started(key=M1)]),
+    (Rule.SENDER_ORDER, NOT_OVERTAKEN),
     (Rule.LAPSE_HANDS_BACK, [*_in_session(M1, M2), _lapse(M1), b.started(key=M2)]),
     (Rule.LAPSE_HANDS_BACK, [*_in_session(M1, M2, M3), _lapse(M1), _lapse(M2), b.started(key=M3)]),
     (
@@ -138,7 +153,11 @@ BROKEN: list[tuple[Rule, list[Event]]] = [
 
 # Which life of a message, which run of an attempt, what a lapse left behind, what was heard late: in no state.
 IN_NO_STATE = {Rule.RUN_ONCE, Rule.ONE_RUN, Rule.LAPSE_HANDS_BACK}
-FROM_STATE = [(rule, journal) for rule, journal in BROKEN if rule not in IN_NO_STATE and journal is not TWICE_DEAD]
+FROM_STATE = [
+    (rule, journal)
+    for rule, journal in BROKEN
+    if rule not in IN_NO_STATE and journal is not TWICE_DEAD and journal is not NOT_OVERTAKEN
+]
 # A duplicate of what was finished needs the history that finished it.
 ROWS = [
     row
@@ -160,6 +179,8 @@ KEPT: list[list[Event]] = [
     [*_in_session(M1, M2), b.duplicate(M1, copy="b9"), _lapse(M1), b.started(key=M1)],
     [*_in_session(M1, M2), b.started(key=M1), b.failed(key=M1), PARKED, RESUMED, b.started(2, M1)],
     [*_in_session(M1, M2), _lapse(M1), _lapse(M2), b.forgotten(M1), b.redelivered(M2, copy="new"), b.started(key=M2)],
+    [*_numbered(M2, 2), *_numbered(M1, 1), *_ended(M1), *_ended(M2)],
+    [*_numbered(M2, 2), *_ended(M2), *_numbered(M1, 1), Overtaken(M1, 0, "sender", 1, 2), *_ended(M1)],
     [PARKED, RESUMED, SessionAcquired("pulls", "s", 0, 1)],
     [b.received(), b.dead(dropped=True), b.settled()],
     [b.received(), b.duplicate(), b.dead(), b.settled(DEAD_LETTER), b.settled(copy="b2")],
@@ -219,7 +240,7 @@ def test_a_journal_that_goes_on_from_a_snapshot_is_not_reported() -> None:
     """A journal without violations has none either when it is read from its middle."""
     for journal in KEPT:
         for cut in range(len(journal)):
-            if cut and isinstance(journal[cut - 1], OperatorActed):
+            if cut and isinstance(journal[cut - 1], OperatorActed | Overtaken):
                 continue  # it is journaled in one piece with what was asked for: no snapshot comes between
             rest = list(enumerate(journal, 1))[cut:]
 
