@@ -45,15 +45,15 @@ async def call_batch(
     entries = [{"Id": str(number), **entry} for number, (entry, _) in enumerate(items)]
     about = About(items[0][1].operation, queue.name)
     answer = await clients.call(use, method, about, QueueUrl=queue.url, Entries=entries)
-    answers: list[Mapping[str, object] | QueueError] = [_unanswered(about) for _, about in items]
-    for done in _list(answer, "Successful"):
-        answers[int(str(done["Id"]))] = done
+    answers: dict[int, Mapping[str, object] | QueueError] = {
+        int(str(done["Id"])): done for done in _list(answer, "Successful")
+    }
     for failed in _list(answer, "Failed"):
         number = int(str(failed["Id"]))
         code, text = str(failed.get("Code", "")), str(failed.get("Message", ""))
         is_ours = failed.get("SenderFault") is not False
         answers[number] = error_of_code(items[number][1], code, text, is_server_fault=not is_ours)
-    return answers
+    return [answers.get(number) or _unanswered(about) for number, (_, about) in enumerate(items)]
 
 
 def _list(answer: Mapping[str, object], name: str) -> list[Mapping[str, object]]:

@@ -65,15 +65,15 @@ class Sender:
     ) -> list[Sent | QueueError]:
         """Send, and answer item by item in the order given."""
         delay_s = 0 if at is None else max(0, math.ceil((at - self._clock.now()) / 1_000_000))
-        prepared = [self._prepared(queue, each, delay_s) for each in outgoing]
+        limit = capabilities_of(queue, self._settings).max_message_bytes
+        prepared = [self._prepared(queue, each, delay_s, limit) for each in outgoing]
         ready = [each for each in prepared if isinstance(each, _Ready)]
         answers = iter(await self._send_ready(queue, ready))
         return [each if isinstance(each, QueueError) else next(answers) for each in prepared]
 
-    def _prepared(self, queue: Queue, outgoing: Outgoing, delay_s: int) -> _Ready | QueueError:
+    def _prepared(self, queue: Queue, outgoing: Outgoing, delay_s: int, limit: int) -> _Ready | QueueError:
         message = outgoing.message
         about = About("send", queue.name, message=message)
-        limit = capabilities_of(queue, self._settings).max_message_bytes
         if outgoing.dead_letter is None and message.size_bytes > limit:
             return MessageTooLarge(message.size_bytes, limit, context=about.context)
         # What is sent for later is not part of the order of sends, nor is a dead letter; a FIFO queue needs no help.

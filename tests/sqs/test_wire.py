@@ -15,6 +15,7 @@ from tests.sqs.strict import Json, StrictServer
 
 CARRIED = {
     "text": Message(b'{"a": 1}', attributes={"kind": "push"}),
+    "white space, and the ends of what is text": Message("\t\n\r \x7f\ufffd\U0010ffff".encode()),
     "all that ten attributes hold": Message(
         "grüße\n".encode(),
         message_id="m 1",
@@ -28,7 +29,10 @@ CARRIED = {
 PACKED = {
     "bytes that are no text": Message(b"\xff"),
     "an empty body": Message(b""),
-    "a character that the service does not take": Message(b"\x00"),
+    "a character that the service does not take": Message(b"a\x00"),
+    "the last of them that is a control": Message(b"a\x1f"),
+    "what is no character": Message("a\ufffe".encode()),
+    "what is none either": Message("a\uffff".encode()),
     "an empty attribute": Message(b"x", attributes={"a": ""}),
     "an attribute's name that is no name": Message(b"x", attributes={"naïve": "a"}),
     "an attribute of the service's own": Message(b"x", attributes={"AWS.x": "a"}),
