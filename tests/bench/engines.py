@@ -13,7 +13,7 @@ from queue_runtime.plugins import Router
 from queue_runtime.providers.errors import QueueError
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueSettings
 from queue_runtime.providers.message import Delivery, Message, QueueName
-from queue_runtime.providers.port import Address, Settlement
+from queue_runtime.providers.port import Address, Provider, Settlement
 from tests.bench.bodies import QUEUE
 from tests.bench.figures import Round, measured
 
@@ -88,7 +88,7 @@ def router(shape: Shape) -> Router:
 
 @asynccontextmanager
 async def running_engine(
-    shape: Shape, provider: MemoryProvider, folder: Path, bot: Router | None = None
+    shape: Shape, provider: Provider, folder: Path, bot: Router | None = None
 ) -> AsyncGenerator[Engine]:
     """An engine that receives; it drains at the end of the block."""
     journal = await SqliteJournal.open(folder / "journal", JournalSettings(yield_to_writer=shape.yield_to_writer))

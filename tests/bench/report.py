@@ -30,7 +30,7 @@ def show_speed(console: Console, title: str, figures: Mapping[str, Summary]) -> 
     table = _table(title, "", "messages/s", *["of the limit"] * has_limit, "p50/p95/p99 ms", "CPU us", "of it the loop")
     for name, one in figures.items():
         shares = [ranged(one.of_limit, 2)] * has_limit
-        times = f"{one.p50_ms:.1f}/{one.p95_ms:.1f}/{one.p99_ms:.1f}"
+        times = f"{one.p50_ms:.1f}/{one.p95_ms:.1f}/{one.p99_ms:.1f}" if one.p99_ms else ""
         table.add_row(name, ranged(one.msgs_per_s), *shares, times, f"{one.cpu_us:.0f}", f"{one.loop_cpu_us:.0f}")
     console.print(table)
 

@@ -25,9 +25,10 @@ from tests.bench.history import histories
 from tests.bench.latency import BUSY, BUSY_GUARDED, QUIET, at_half
 from tests.bench.machine import machine
 from tests.bench.plan import Plan
-from tests.bench.report import show_history, show_latency, show_slow_disk, show_speed, show_values
+from tests.bench.report import ranged, show_history, show_latency, show_slow_disk, show_speed, show_values
 from tests.bench.slow_disk import slow_disk
 from tests.bench.speed import ENGINE, JOURNAL, LIMIT, MAIN, consumers, grid, main_cell, traffic
+from tests.bench.sqs import RATE, sqs_figures
 from tests.bench.stages import stages
 
 MILLION = 1_000_000
@@ -41,6 +42,12 @@ KEYS = (
     "p95_added_busy_loop_default_ms",
     "recovery_1m_events_s",
     "memory_per_message_bytes",
+    "sqs_engine_over_plain",
+    "sqs_engine_cpu_above_plain_us",
+    "sqs_engine_over_framework",
+    "sqs_sending_over_plain",
+    "sqs_p95_ms",
+    "sqs_idle_cpu_percent",
 )
 _WIDTH = 120  # of a table, wherever it is printed
 METHOD = (
@@ -51,7 +58,10 @@ METHOD = (
     "handler. Added: from the provider's answer to receive to its answer to settle, Poisson arrivals at half the "
     "engine's rate; the busy loop is a task that computes for 0.2 ms and yields; p95_added_busy_loop_ms is with "
     "JournalSettings(yield_to_writer=True), the ..._default_ms without. Memory: tracemalloc, all messages in handlers "
-    "that wait, bodies not counted. Recovery: open the journal and start the engine, after a snapshot and a tail."
+    "that wait, bodies not counted. SQS: a stand-in in a process of its own with prepared answers, against the SDK "
+    "with our client settings, ten tasks, batches of ten; CPU of the client's process; p95 from a message's arrival at "
+    "the queue to its deletion, 1,000 a second. Recovery: open the journal and start the engine, after a snapshot and "
+    "a tail."
 )
 
 
@@ -80,6 +90,7 @@ class Benchmark:
             "memory": self._memory,
             "traffic": self._traffic,
             "consumers": self._consumers,
+            "sqs": self._sqs,
             "slow-disk": self._slow_disk,
             "history": self._history,
             "grid": self._grid,
@@ -147,6 +158,26 @@ class Benchmark:
         named = {f"{count} handlers at a time": row for count, row in figures.items()}
         show_speed(self._console, "Handlers that wait 5 ms", named)
         self.figures["consumers"] = figures
+
+    def _sqs(self) -> None:
+        figures = sqs_figures(self._real, self._plan)
+        show_speed(self._console, "SQS, receiving; the limit is the SDK alone", figures.receiving)
+        show_speed(self._console, "SQS, sending; the limit is the SDK alone", figures.sending)
+        ours = {
+            "sqs_engine_over_plain": figures.engine_over_plain,
+            "sqs_engine_cpu_above_plain_us": figures.engine_cpu_above_plain_us,
+            "sqs_engine_over_framework": figures.engine_over_framework,
+            "sqs_sending_over_plain": figures.sending_over_plain,
+            "sqs_p95_ms": figures.p95_ms,
+        }
+        shown: dict[str, object] = {name: ranged(value, 2) for name, value in ours.items() if value is not None}
+        shown["sqs_idle_cpu_percent"] = figures.idle_cpu_percent
+        shown |= {f"calls a message, {name}": calls for name, calls in figures.calls_per_message.items()}
+        shown[f"calls a message, engine at {RATE:,.0f}/s"] = figures.steady_calls_per_message
+        shown[f"CPU us a message, engine at {RATE:,.0f}/s"] = figures.steady_cpu_us
+        show_values(self._console, "SQS", shown)
+        self.figures |= {name: value.median for name, value in ours.items() if value is not None}
+        self.figures |= {"sqs_idle_cpu_percent": figures.idle_cpu_percent, "sqs": figures}
 
     def _slow_disk(self) -> None:
         figures = slow_disk(self._webhooks, self._plan)
