@@ -201,15 +201,15 @@ class Core:
                 self.outage.keep(key, given)
             return None
         for event in events:
-            self._apply(event, given)
+            if type(event) in MESSAGE_EVENTS:
+                of_message = cast("MessageEvent", event)
+                before, after = self.state.apply_to_message(of_message)
+                self._message_changed(of_message, before, after, given)
+            else:
+                self._apply_other(event, given)
         return position
 
-    def _apply(self, event: Event, given: Input | None) -> None:
-        if type(event) in MESSAGE_EVENTS:
-            of_message = cast("MessageEvent", event)
-            before, after = self.state.apply_to_message(of_message)
-            self._message_changed(of_message, before, after, given)
-            return
+    def _apply_other(self, event: Event, given: Input | None) -> None:
         match event:
             case SessionResumed():
                 before = self.state.messages.get(event.key)

@@ -6,6 +6,7 @@ stable `id`, and the shell keeps the ids it is performing, so asking again perfo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -98,20 +99,21 @@ def owed(message: MessageState) -> tuple[Effect, ...]:
     An orphaned attempt is owed its run as any other: its lock may have been lost before the handler was started, and
     an attempt that is never run would never end. Whoever runs it may end it at once, by `HandlerReleased`.
     """
-    releases = _releases(message) if message.is_releasing else ()
-    match message.phase:
-        case Phase.RUNNING | Phase.ORPHANED:
-            return (RunHandler(message.key, message.attempt), *releases)
-        case Phase.SENDING:
-            return (Send(message.key, message.sent, message.outgoing[message.sent]), *releases)
-        case Phase.SETTLING:
-            return (*_settlements(message), *releases)
-        case Phase.WAITING:
-            return (*_expiry(message), *releases)
-        case Phase.BACKING_OFF if message.retry_at is not None:
-            return (WakeAt(message.key, message.retry_at), *releases)
-        case _:
-            return releases
+    list_due = _OWED.get(message.phase)
+    due = () if list_due is None else list_due(message)
+    return (*due, *_releases(message)) if message.is_releasing else due
+
+
+def _run(message: MessageState) -> tuple[Effect, ...]:
+    return (RunHandler(message.key, message.attempt),)
+
+
+def _send(message: MessageState) -> tuple[Effect, ...]:
+    return (Send(message.key, message.sent, message.outgoing[message.sent]),)
+
+
+def _retry(message: MessageState) -> tuple[Effect, ...]:
+    return () if message.retry_at is None else (WakeAt(message.key, message.retry_at),)
 
 
 def _settlements(message: MessageState) -> tuple[Effect, ...]:
@@ -144,3 +146,13 @@ def _expiry(message: MessageState) -> tuple[Effect, ...]:
     if not isinstance(origin, Received) or origin.expires_at is None or message.attempt:
         return ()
     return (WakeAt(message.key, origin.expires_at),)
+
+
+_OWED: dict[Phase, Callable[[MessageState], tuple[Effect, ...]]] = {
+    Phase.WAITING: _expiry,
+    Phase.RUNNING: _run,
+    Phase.ORPHANED: _run,
+    Phase.BACKING_OFF: _retry,
+    Phase.SENDING: _send,
+    Phase.SETTLING: _settlements,
+}

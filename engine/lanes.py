@@ -73,40 +73,38 @@ class Lanes:
         message = after or before
         if message is None:
             return
-        if before is not None:
-            self._leave(before)
-        if after is not None:
-            self._enter(after)
+        if before is None or after is None or before.origin is not after.origin or not _are_in_flight(before, after):
+            self._count(before, after)
+        self._count_running(before, after)
         lane_key = message.lane
         if lane_key is not None:
             self._update_lane(lane_key, before, after)
         elif after is not None and _may_start(after):
             self.offer(after.key)
 
-    def _leave(self, message: MessageState) -> None:
-        phase = message.phase
-        if phase not in _IN_FLIGHT:
-            self.lapsed.pop(message.key, None)
-            return
-        self.in_flight -= 1
-        self.in_flight_bytes -= _body_bytes(message)
-        if phase in _RUNNING:
-            self.running -= 1
-            if message.alone:
-                self._alone = None
+    def _count(self, before: MessageState | None, after: MessageState | None) -> None:
+        if before is not None:
+            if before.phase in _IN_FLIGHT:
+                self.in_flight -= 1
+                self.in_flight_bytes -= _body_bytes(before)
+            else:
+                self.lapsed.pop(before.key, None)
+        if after is not None:
+            if after.phase in _IN_FLIGHT:
+                self.in_flight += 1
+                self.in_flight_bytes += _body_bytes(after)
+            elif after.phase is Phase.LAPSED:
+                self.lapsed[after.key] = None
 
-    def _enter(self, message: MessageState) -> None:
-        phase = message.phase
-        if phase not in _IN_FLIGHT:
-            if phase is Phase.LAPSED:
-                self.lapsed[message.key] = None
-            return
-        self.in_flight += 1
-        self.in_flight_bytes += _body_bytes(message)
-        if phase in _RUNNING:
+    def _count_running(self, before: MessageState | None, after: MessageState | None) -> None:
+        if before is not None and before.phase in _RUNNING:
+            self.running -= 1
+            if before.alone:
+                self._alone = None
+        if after is not None and after.phase in _RUNNING:
             self.running += 1
-            if message.alone:
-                self._alone = message.key
+            if after.alone:
+                self._alone = after.key
 
     def _update_lane(self, lane_key: LaneKey, before: MessageState | None, after: MessageState | None) -> None:
         lane = self._lanes.get(lane_key)
@@ -224,6 +222,10 @@ class Lanes:
     def lanes(self) -> Iterable[LaneKey]:
         """Every session with something open."""
         return tuple(self._lanes)
+
+
+def _are_in_flight(before: MessageState, after: MessageState) -> bool:
+    return before.phase in _IN_FLIGHT and after.phase in _IN_FLIGHT
 
 
 def _body_bytes(message: MessageState) -> int:

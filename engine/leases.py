@@ -147,17 +147,16 @@ class Leases:
 
         The thread's newest word counts: the engine's loop may be behind it, or may have been stopped altogether.
         """
-        queue, held = message.origin.queue, [copy for copy in message.copies if copy.lease is Lease.HELD]
+        queue = message.origin.queue
         if queue in self._session_queues:
             session = self._sessions.get((queue, message.origin.session_id or ""))
             is_over = session is None or session.locked_until <= now  # None: the thread has found it lost
-            return [copy.provider_id for copy in held if is_over]
-        found: list[str] = []
-        for copy in held:
-            known = self._held.get((queue, copy.provider_id))
-            if (copy.locked_until if known is None else known.expires_at) <= now:
-                found.append(copy.provider_id)
-        return found
+            return [copy.provider_id for copy in message.copies if is_over and copy.lease is Lease.HELD]
+        return [
+            copy.provider_id
+            for copy in message.copies
+            if copy.lease is Lease.HELD and _until(self._held.get((queue, copy.provider_id)), copy) <= now
+        ]
 
     def start(self) -> None:
         """Start the thread."""
@@ -265,6 +264,10 @@ class Leases:
         instants += [lease.renew_at for lease in self._sessions.copy().values()]
         earliest = min(instants, default=now + 1_000_000)
         return min(max((earliest - now) / 1_000_000, _SHORTEST_TICK_S), _LONGEST_TICK_S)
+
+
+def _until(known: _Held | None, copy: Copy) -> int:
+    return copy.locked_until if known is None else known.expires_at
 
 
 def _half_way(now: int, until: int) -> int:

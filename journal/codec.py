@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from queue_runtime.journal.bodies import body_digest, pack_body, unpack_body
+from queue_runtime.journal.bodies import PackedBody, body_digest, pack_body, unpack_body
 from queue_runtime.journal.chain import Row, record
 from queue_runtime.journal.errors import EventRefused, JournalCorrupt, UnknownEvent
 from queue_runtime.journal.event_shape import EventShape, Stored, pack_fields
@@ -19,10 +19,15 @@ from queue_runtime.journal.events import EVENT_TYPES, Duplicate, Event, Received
 from queue_runtime.journal.plain import unpack
 from queue_runtime.journal.shapes import items_of
 
-__all__ = ["CODEC", "UPCASTERS", "Codec", "Encoded", "Stored", "Upcaster"]
+__all__ = ["CODEC", "UPCASTERS", "Codec", "Draft", "Encoded", "Stored", "Upcaster", "finished"]
 
 Encoded: TypeAlias = tuple[Row, bytes]
 """A row, and the record of it that the hash chain covers."""
+
+Draft: TypeAlias = tuple[
+    tuple[int, int, str | None, str | None, int | None, int, str | None, bytes], bytes, bytes | None
+]
+"""The columns of a row before the body's, the record of a row that has no body, and the body, not packed yet."""
 
 Upcaster: TypeAlias = Callable[[Stored], Stored]
 
@@ -42,7 +47,7 @@ UPCASTERS: Mapping[tuple[int, int], Upcaster] = {
 }
 """By kind and version: a pure function from that version to the next. Stored rows are never rewritten."""
 
-_END = 1 << 63  # SQLite's integers have 64 bits
+_FIRST, _END = -(1 << 63), 1 << 63  # SQLite's integers have 64 bits
 
 
 class Codec:
@@ -60,37 +65,42 @@ class Codec:
         Raises:
             EventRefused: a value is of a type or range that no journal holds; the caller's fault.
         """
+        draft = self.draft(event)
+        return finished(draft, None if draft[2] is None else pack_body(draft[2]))
+
+    def draft(self, event: Event) -> Draft:
+        """Return all of the row of an event that does not need its body packed: packing takes longer than all of that.
+
+        Raises:
+            EventRefused: as of `encode`.
+        """
         shape = self._shapes.get(type(event))
         if shape is None:
             msg = f"{type(event).__name__} is no event of this journal"
             raise EventRefused(msg)
         try:
-            return self._encode(shape, event)
+            values = shape.values(event)
+            key, session, attempt, at, error_kind = shape.columns((*values, None))
+            data = pack_fields(values[shape.column_count :])
+            head = (shape.kind, shape.version, key, session, attempt, at, error_kind, data)
+            body = None if shape.body is None else shape.body(event)
+            _check_range(at, attempt, body)
+            draft: Draft = head, record((*head, None, None)), body
+            signature = shape.signature(values)
+            if signature not in shape.proven:
+                self._prove(event, draft)
+                shape.proven.add(signature)
         except (TypeError, ValueError, OverflowError, JournalCorrupt) as error:
             msg = f"{type(event).__name__} cannot be stored: {error}"
             raise EventRefused(msg) from error
+        return draft
 
-    def _encode(self, shape: EventShape, event: Event) -> Encoded:
-        values = shape.values(event)
-        key, session, attempt, at, error_kind = shape.columns((*values, None))
-        if not -_END <= at < _END or (attempt and not -_END <= attempt < _END):
-            msg = "an instant or attempt beyond 63 bits"
+    def _prove(self, event: Event, draft: Draft) -> None:
+        """What was never written before must prove that it can be read."""
+        row, _ = finished(draft, None if draft[2] is None else pack_body(draft[2]))
+        if self.decode(row, 0) != event:
+            msg = "it would not come back equal"
             raise ValueError(msg)
-        data = pack_fields(values[shape.column_count :])
-        form, digest, body = None, None, None if shape.body is None else shape.body(event)
-        if body is not None:
-            form, body = pack_body(body)
-            digest = body_digest(body)
-        head = (shape.kind, shape.version, key, session, attempt, at, error_kind, data, form, digest)
-        covered = record(head)
-        row: Row = (*head, zlib.crc32(covered), body)
-        signature = shape.signature(values)
-        if signature not in shape.proven:  # what was never written before must prove that it can be read
-            if self.decode(row, 0) != event:
-                msg = "it would not come back equal"
-                raise ValueError(msg)
-            shape.proven.add(signature)
-        return row, covered
 
     def decode(self, row: Row, position: int) -> Event:
         """Return the event of the row stored at `position`, brought up to its present version.
@@ -120,6 +130,26 @@ class Codec:
         if step is None:
             raise UnknownEvent(kind, version)
         return step
+
+
+def _check_range(at: int, attempt: int | None, body: object) -> None:
+    if not _FIRST <= at < _END or (attempt and not _FIRST <= attempt < _END):
+        msg = "an instant or attempt beyond 63 bits"
+        raise ValueError(msg)
+    if body is not None and not isinstance(body, bytes):
+        msg = f"a body of type {type(body).__name__}"
+        raise TypeError(msg)
+
+
+def finished(draft: Draft, packed: PackedBody | None) -> Encoded:
+    """Return the row of a draft with its packed body, if it has one, and the record of it."""
+    head, covered, _ = draft
+    if packed is None:
+        return (*head, None, None, zlib.crc32(covered), None), covered
+    form, body = packed
+    digest = body_digest(body)
+    covered = record((*head, form, digest))
+    return (*head, form, digest, zlib.crc32(covered), body), covered
 
 
 CODEC = Codec(EVENT_TYPES, UPCASTERS)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from queue_runtime.journal.chain import GENESIS
-from queue_runtime.journal.codec import CODEC, Encoded
+from queue_runtime.journal.codec import CODEC, Draft
 from queue_runtime.journal.errors import EventRefused, JournalError, JournalUnavailable
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.folder import OwnedFolder
@@ -37,7 +37,7 @@ class SqliteJournal:
         self._writer = Writer(owned.layout.segments()[-1], settings)
         self._end: GroupEnd = (0, GENESIS)
         self._position = 0
-        self._queue: list[Encoded] = []
+        self._queue: list[Draft] = []
         self._work = asyncio.Event()
         self._keeper = Keeper(owned, settings, self._work.set)
         self._task: asyncio.Task[None] | None = None
@@ -100,10 +100,13 @@ class SqliteJournal:
             JournalError: it is closed.
         """
         self._check_usable()
-        rows = [_encode(event, self._settings.max_event_bytes) for event in events]
-        if rows:
-            self._queue += rows
-            self._position += len(rows)
+        drafts = [CODEC.draft(event) for event in events]
+        for event, (_, covered, body) in zip(events, drafts, strict=True):
+            if (size := len(covered) + len(body or b"")) > self._settings.max_event_bytes:
+                raise _too_large(event, size, self._settings.max_event_bytes)
+        if drafts:
+            self._queue += drafts
+            self._position += len(drafts)
             self._work.set()
         return self._position
 
@@ -245,13 +248,9 @@ class SqliteJournal:
             raise JournalUnavailable(self._failure)
 
 
-def _encode(event: Event, max_bytes: int) -> Encoded:
-    row, covered = CODEC.encode(event)
-    size = len(covered) + len(row[11] or b"")
-    if size > max_bytes:
-        msg = (
-            f"{type(event).__name__} takes {size} bytes and the journal up to {max_bytes}; "
-            "raise max_event_bytes, or let the message carry a reference to its body"
-        )
-        raise EventRefused(msg)
-    return row, covered
+def _too_large(event: Event, size: int, most: int) -> EventRefused:
+    msg = (
+        f"{type(event).__name__} takes {size} bytes and the journal up to {most}; "
+        "raise max_event_bytes, or let the message carry a reference to its body"
+    )
+    return EventRefused(msg)

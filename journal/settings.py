@@ -20,7 +20,7 @@ class JournalSettings:
             cut, for three times the speed at a low load.
         checkpoint_pages: size of the write-ahead log, in pages of 8 KiB, that is copied back into the database.
             160 keeps the slowest commit under 4 ms; about 512 is better where an fsync costs 1 ms or more.
-        max_event_bytes: the largest event that is taken, after compression. The default is above what any supported
+        max_event_bytes: the largest event that is taken, before compression. The default is above what any supported
             broker delivers (100 MB).
         max_pages: the largest size of the database in pages of 8 KiB; what would exceed it fails as on a full disk.
         segment_bytes: size from which the next snapshot begins a new segment. Whole segments are what retention drops.

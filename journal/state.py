@@ -165,7 +165,7 @@ class EngineState:
             del self.messages[event.key]
             if before.outcome is Outcome.COMPLETED:
                 self.settled.add(event.key, event.at, before.origin.body_digest)
-        if type(event) in _BEYOND_MESSAGES:
+        if self.breakers or self.deferred or type(event) in _BEYOND_MESSAGES:
             self._apply_beyond_messages(event, before)
         return before, after
 
@@ -183,7 +183,7 @@ class EngineState:
                 _put(self.breakers, before.route, _succeeded(self.breakers[before.route]))
             case Deferred():
                 self.deferred[event.key] = event
-            case Received() if self.deferred:
+            case Received():
                 self.deferred.pop(event.key, None)
             case _:
                 pass
@@ -225,7 +225,7 @@ class EngineState:
             self.messages[event.key] = resumed(message, event.at)
 
 
-_BEYOND_MESSAGES = frozenset({AttemptFailed, AttemptStarted, Completed, Deferred, Received})
+_BEYOND_MESSAGES = frozenset({AttemptFailed, AttemptStarted, Deferred})  # others change what these have begun
 
 
 def fold(events: Iterable[Event], state: EngineState | None = None) -> EngineState:

@@ -64,8 +64,7 @@ class SystemClock:
         """Return the wall clock's instant, or a later one if it was set back."""
         wall = self._wall_ns()
         steady = self._steady_ns()  # after the wall clock: a pause between the two makes nothing seem set forward
-        ahead = wall - steady
-        self._ahead_ns = max(self._ahead_ns, ahead)
+        self._ahead_ns = max(self._ahead_ns, wall - steady)
         return Timestamp((steady + self._ahead_ns) // 1_000)
 
     async def sleep(self, seconds: float) -> None:

@@ -102,9 +102,9 @@ async def test_K03_a_refused_renewal_tells_the_handler_and_settles_nothing() -> 
         await bench.until(lambda: bool(seen))
         bench.broker.faults.refuse(Operation.RENEW, InvalidReceipt("x", "digest"))
         await bench.until(lambda: bench.count(LeaseLapsed) == 1)
+        assert bench.count(Settled) == 0
         gate.set()
         await bench.until(lambda: bench.count(Completed) == 1)
-        assert bench.count(Settled) == 0
         await bench.until_empty()
 
     assert seen == [(b"x", 1)]

@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import types
-import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import is_dataclass
@@ -74,11 +73,10 @@ async def prove(folder: Path) -> Verdict:
 async def write_foreign(folder: Path, kind: int) -> None:
     """Write a journal of one event that is known and one, at position 2, that a newer version may know."""
     await write(folder, [started(1)])
-    head = (kind, 1, "pulls/2", "octo/2", None, 2, None, b"\x90", None, None)
-    covered = record(head)
+    head = (kind, 1, "pulls/2", "octo/2", None, 2, None, b"\x90")
     writer = Writer(folder / SEGMENT, JournalSettings())
     await writer.open()
-    await writer.commit([((*head, zlib.crc32(covered), None), covered)])
+    await writer.commit([(head, record((*head, None, None)), None)])
     await writer.close()
 
 

@@ -66,10 +66,13 @@ async def test_K33_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Pat
 
 
 async def test_K44_an_event_beyond_the_limit_is_refused_before_it_is_taken(tmp_path: Path) -> None:
-    """`max_event_bytes` counts what would be stored; the refusal says what to do, and the journal goes on."""
+    """`max_event_bytes` counts an event with its body as it came; the refusal says what to do, the journal goes on."""
     journal = await SqliteJournal.open(tmp_path / "journal", JournalSettings(max_event_bytes=10_000))
     with pytest.raises(EventRefused, match="raise max_event_bytes"):
         journal.append([step(1), step(2, size=10_001)])
 
-    assert journal.append([received(3, b"a" * 1_000_000)]) == 1  # it compresses
+    with pytest.raises(EventRefused, match="raise max_event_bytes"):
+        journal.append([received(3, b"a" * 10_001)])  # however well it would compress
+
+    assert journal.append([received(3, b"a" * 9_000)]) == 1
     await journal.close()

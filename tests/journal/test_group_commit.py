@@ -6,7 +6,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from queue_runtime.journal.codec import CODEC, Encoded
+from queue_runtime.journal.codec import CODEC, Draft
 from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.queries import MAX_ROWS
@@ -64,9 +64,9 @@ async def test_a_group_is_stored_whole_or_not_at_all(tmp_path: Path, count: int)
     await (await SqliteJournal.open(folder)).close()
     writer = Writer(folder / SEGMENT, JournalSettings())
     await writer.open()
-    good: list[Encoded] = [CODEC.encode(started(number)) for number in range(count)]
-    row, covered = good[-1]
-    bad = (*row[:7], None, *row[8:]), covered  # data may not be null
+    good: list[Draft] = [CODEC.draft(started(number)) for number in range(count)]
+    head, covered, _ = good[-1]
+    bad = (None, *head[1:]), covered, None  # the kind may not be null
 
     with pytest.raises(JournalUnavailable):
         await writer.commit([*good[:-1], bad])  # pyright: ignore[reportArgumentType] - it is bad on purpose

@@ -21,7 +21,7 @@ def test_every_query_has_a_name_and_a_caller() -> None:
     }
     callers = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py") if path.name != "queries.py")
 
-    assert defined | {"insert_rows"} == set(queries.__all__)
+    assert defined | {"insert_rows", "places_for"} == set(queries.__all__)
     assert [name for name in queries.__all__ if f"queries.{name}" not in callers] == []
 
 
