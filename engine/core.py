@@ -140,11 +140,12 @@ class Core:
         events = decide(message, given, self._policy(message, given))
         if not events:
             return None
-        if message is not None and message.lane is not None and any(type(event) is LeaseLapsed for event in events):
-            events = with_cascade(message, events, self.lanes.lane(message.lane))
-        if type(events[-1]) is SessionParked and message is not None and message.origin.queue in self.keeps_order:
-            # What waits behind it would only take room, and comes again in order.
-            events = (*events, *cascade(self.lanes.lane(cast("LaneKey", message.lane)), message.order, self.now()))
+        if message is not None and message.lane is not None:
+            if any(type(event) is LeaseLapsed for event in events):
+                events = with_cascade(message, events, self.lanes.lane(message.lane))
+            if type(events[-1]) is SessionParked and message.origin.queue in self.keeps_order:
+                # What waits behind it would only take room, and comes again in order.
+                events = (*events, *cascade(self.lanes.lane(message.lane), message.order, self.now()))
         position = self._commit((*besides, *events) if besides else events, key, None if is_awaited else given)
         if message is not None and type(given) in _ENDS_OF_ATTEMPTS and message.route in self.state.breakers:
             self.breakers.check(message.route)

@@ -68,11 +68,11 @@ class Codec:
         draft = self.draft(event)
         return finished(draft, None if draft[2] is None else pack_body(draft[2]))
 
-    def draft(self, event: Event) -> Draft:
+    def draft(self, event: Event, max_bytes: int = _END) -> Draft:
         """Return all of the row of an event that does not need its body packed: packing takes longer than all of that.
 
         Raises:
-            EventRefused: as of `encode`.
+            EventRefused: as of `encode`; or it takes more than `max_bytes` with its body as it came.
         """
         shape = self._shapes.get(type(event))
         if shape is None:
@@ -83,8 +83,7 @@ class Codec:
             key, session, attempt, at, error_kind = shape.columns((*values, None))
             data = pack_fields(values[shape.column_count :])
             head = (shape.kind, shape.version, key, session, attempt, at, error_kind, data)
-            body = None if shape.body is None else shape.body(event)
-            _check_range(at, attempt, body)
+            body = None if shape.body is None else _checked(shape.body(event))
             draft: Draft = head, record((*head, None, None)), body
             signature = shape.signature(values)
             if signature not in shape.proven:
@@ -93,6 +92,16 @@ class Codec:
         except (TypeError, ValueError, OverflowError, JournalCorrupt) as error:
             msg = f"{type(event).__name__} cannot be stored: {error}"
             raise EventRefused(msg) from error
+        if not _FIRST <= at < _END or (attempt and not _FIRST <= attempt < _END):
+            msg = f"{type(event).__name__} cannot be stored: an instant or attempt beyond 63 bits"
+            raise EventRefused(msg)
+        size = len(draft[1]) if body is None else len(draft[1]) + len(body)
+        if size > max_bytes:
+            msg = (
+                f"{type(event).__name__} takes {size} bytes and the journal up to {max_bytes}; "
+                "raise max_event_bytes, or let the message carry a reference to its body"
+            )
+            raise EventRefused(msg)
         return draft
 
     def _prove(self, event: Event, draft: Draft) -> None:
@@ -132,13 +141,11 @@ class Codec:
         return step
 
 
-def _check_range(at: int, attempt: int | None, body: object) -> None:
-    if not _FIRST <= at < _END or (attempt and not _FIRST <= attempt < _END):
-        msg = "an instant or attempt beyond 63 bits"
-        raise ValueError(msg)
+def _checked(body: object) -> bytes | None:
     if body is not None and not isinstance(body, bytes):
         msg = f"a body of type {type(body).__name__}"
         raise TypeError(msg)
+    return body
 
 
 def finished(draft: Draft, packed: PackedBody | None) -> Encoded:

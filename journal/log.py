@@ -10,7 +10,7 @@ from pathlib import Path
 
 from queue_runtime.journal.chain import GENESIS
 from queue_runtime.journal.codec import CODEC, Draft
-from queue_runtime.journal.errors import EventRefused, JournalError, JournalUnavailable
+from queue_runtime.journal.errors import JournalError, JournalUnavailable
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.folder import OwnedFolder
 from queue_runtime.journal.history import history
@@ -100,10 +100,7 @@ class SqliteJournal:
             JournalError: it is closed.
         """
         self._check_usable()
-        drafts = [CODEC.draft(event) for event in events]
-        for event, (_, covered, body) in zip(events, drafts, strict=True):
-            if (size := len(covered) + len(body or b"")) > self._settings.max_event_bytes:
-                raise _too_large(event, size, self._settings.max_event_bytes)
+        drafts = [CODEC.draft(event, self._settings.max_event_bytes) for event in events]
         if drafts:
             self._queue += drafts
             self._position += len(drafts)
@@ -246,11 +243,3 @@ class SqliteJournal:
             raise JournalError(msg)
         if self._failure is not None:
             raise JournalUnavailable(self._failure)
-
-
-def _too_large(event: Event, size: int, most: int) -> EventRefused:
-    msg = (
-        f"{type(event).__name__} takes {size} bytes and the journal up to {most}; "
-        "raise max_event_bytes, or let the message carry a reference to its body"
-    )
-    return EventRefused(msg)
