@@ -49,6 +49,7 @@ class ProviderConformance(DeliveryPromises, SettlingPromises, KeepingPromises, O
             record_property(name, str(value))
 
         assert not (able.native_sessions and able.ordered_groups)
+        assert not able.emulated_sessions or able.ordered_groups
         assert able.ordered or not (able.native_sessions or able.ordered_groups)
         assert able.native_sessions or not able.session_state
         assert able.scheduled_send or not able.cancel_scheduled

@@ -80,6 +80,7 @@ class Capabilities:
     """
 
     native_sessions: bool  # the queue demands sessions: messages are received through `accept_session` only
+    emulated_sessions: bool  # `accept_session` works beside `receive`, and excludes the consumers of this provider only
     ordered_groups: bool  # a message in flight blocks the later ones of its session (SQS FIFO, memory FIFO)
     ordered: bool  # without faults, messages arrive in the order in which they were sent (inside a session)
     sender_order: bool  # sends with a session are numbered: an engine that is alone on the queue restores their order

@@ -56,6 +56,7 @@ class MemoryProvider:
         has_sessions = settings.kind is QueueKind.SESSIONS
         return Capabilities(
             native_sessions=has_sessions,
+            emulated_sessions=False,
             ordered_groups=settings.kind is QueueKind.FIFO,
             ordered=True,
             deduplicates=settings.window_s is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
@@ -13,6 +14,8 @@ from queue_runtime.providers.errors import (
 from queue_runtime.providers.message import Delivery, Message, QueueName, Receipt, SessionId
 from queue_runtime.providers.port import Address, Capabilities, HeldSession, QueueCounts, Sent, Settlement
 from queue_runtime.providers.sqs.clients import Clients
+from queue_runtime.providers.sqs.group_session import GroupSession, renewed
+from queue_runtime.providers.sqs.groups import Groups
 from queue_runtime.providers.sqs.intake import Intake
 from queue_runtime.providers.sqs.ledger import Ledger
 from queue_runtime.providers.sqs.queues import Queues, capabilities_of
@@ -37,6 +40,7 @@ class SqsProvider:
         self._settler = Settler(self._clients, self._queues, self._sender, self._ledger, self._clock)
         intake = Intake(self._settler, self._ledger, self._clock)
         self._receiving = Receiving(self._clients, self._queues, intake, self._clock, settings.longest_poll_s)
+        self._groups = Groups(self._receiving, intake, self._settler, self._ledger, self._clock)
 
     @property
     def name(self) -> str:
@@ -56,6 +60,7 @@ class SqsProvider:
         """End every call that waits. Long polls under way are waited for, and what they bring is given back."""
         self._queues.is_open = False
         await self._receiving.close()
+        await self._groups.close()
         await self._clients.close()
 
     def sibling(self) -> SqsProvider:
@@ -92,7 +97,10 @@ class SqsProvider:
         queue = await self._queues.find(source)
         if max_messages <= 0:
             return []
-        return await self._receiving.receive(queue, max_messages, wait_s)
+        if not queue.is_fifo:
+            return await self._receiving.receive(queue, max_messages, wait_s)
+        unclaimed = self._groups.unclaimed(queue, max_messages)
+        return unclaimed or self._groups.unheld(queue, await self._receiving.receive(queue, max_messages, wait_s))
 
     async def settle(self, source: Address, settlements: Sequence[Settlement]) -> list[QueueError | None]:
         """Settle in batches, item by item."""
@@ -118,12 +126,23 @@ class SqsProvider:
         raise UnsupportedOperation(operation, why)
 
     async def accept_session(self, queue: QueueName, session_id: SessionId | None, wait_s: float) -> HeldSession | None:
-        """Refuse: SQS locks messages, not sessions."""
-        del session_id, wait_s
-        await self._queues.find(Address(queue))
-        operation, why = "accept_session", "SQS locks messages and not sessions: receive from the queue"
-        raise UnsupportedOperation(operation, why)
+        """Hold a group of a FIFO queue in this process; see `groups`.
+
+        Raises:
+            UnsupportedOperation: the queue is a standard one.
+        """
+        return await self._groups.accept(await self._queues.find(Address(queue)), session_id, wait_s)
 
     async def renew_sessions(self, queue: QueueName, sessions: Sequence[HeldSession]) -> list[Timestamp | QueueError]:
-        """Answer that they are lost: none was ever granted here."""
-        return [SessionLockLost(session.session_id, queue=queue) for session in sessions]
+        """Extend the locks of everything that is in flight of each session."""
+        found = await self._queues.find(Address(queue))
+        calls = [
+            renewed(session, found, self._settler, self._ledger, self._clock)
+            for session in sessions
+            if isinstance(session, GroupSession)  # others were not granted by this kind of provider
+        ]
+        answers = iter(await asyncio.gather(*calls))
+        return [
+            next(answers) if isinstance(session, GroupSession) else SessionLockLost(session.session_id, queue=queue)
+            for session in sessions
+        ]

@@ -167,6 +167,7 @@ def capabilities_of(queue: Queue, settings: SqsSettings) -> Capabilities:
     fits = (queue.max_wire_bytes - ENVELOPE_BYTES) * 3 // 4
     return Capabilities(
         native_sessions=False,
+        emulated_sessions=queue.is_fifo,
         ordered_groups=queue.is_fifo,
         ordered=queue.is_fifo,
         sender_order=not queue.is_fifo,

@@ -136,6 +136,7 @@ class ToyBroker:
 # --8<-- [start:capabilities]
 CAPABILITIES = Capabilities(
     native_sessions=False,
+    emulated_sessions=False,
     ordered_groups=False,
     ordered=True,
     deduplicates=False,
