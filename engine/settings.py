@@ -74,7 +74,9 @@ class EngineSettings(BaseSettings):
     receive_batch: _Count = Field(default=100, description="Messages asked for by one receive call, at most.")
     handler_timeout_s: _Seconds = Field(default=300.0, description="Time one attempt may take, unless its route says.")
     drain_s: float = Field(default=30.0, ge=0, description="Time that running handlers are given to finish at a stop.")
-    settle_max_age_s: float = Field(default=0.0, ge=0, description="How long a settlement waits for a batch to fill.")
+    settle_max_age_s: float = Field(
+        default=0.0, ge=0, description="How long a settlement waits for others; those of one commit go together anyway."
+    )
     on_unhandled: Literal["dead-letter", "complete", "release"] = Field(
         default="dead-letter", description="What becomes of a message that no plugin handles."
     )
