@@ -54,7 +54,8 @@ class Intake:
             except SerializationError as error:
                 message, broken = foreign_message_of(raw, is_fifo=queue.is_fifo), error
             delivery = _delivery(queue, raw, message, now)
-            delivery = replace(delivery, foreign_deliveries=self._ledger.taken(queue.address, delivery))
+            if foreign := self._ledger.taken(queue.address, delivery):
+                delivery = replace(delivery, foreign_deliveries=foreign)
             if queue.address.dead_letters:  # whatever it is, it is to be looked at
                 deliveries.append(delivery)
             elif broken is not None:

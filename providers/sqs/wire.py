@@ -94,33 +94,36 @@ def wire_of(
     trace = message.attributes.get(TRACE_HEADER)
     if trace is not None and _TRACE.fullmatch(trace) is None:
         trace = None
-    own = {name: value for name, value in message.attributes.items() if trace is None or name != TRACE_HEADER}
+    own = dict(message.attributes)
+    if trace is not None:
+        del own[TRACE_HEADER]
     text = _plain_text(message.body)
     attributes = {**own, **_ids(message), **extra}
     if is_fifo:
         attributes.pop(SESSION_ID, None)
     is_whole = len(attributes) <= MAX_ATTRIBUTES and not own.keys() & OURS
     if text is not None and is_whole and all(_can_carry(*item) for item in attributes.items()):
-        return _sized(text, attributes, trace)
-    return _sized(encode(message), {ENVELOPE: "1", **extra}, None)
+        return Wire(text, attributes, trace, len(message.body) + _size(attributes))
+    envelope, marks = encode(message), {ENVELOPE: "1", **extra}
+    return Wire(envelope, marks, None, len(envelope) + _size(marks))  # base64: a byte a character
 
 
-def _sized(body: str, attributes: Mapping[str, str], trace: str | None) -> Wire:
-    size = len(body.encode())
-    size += sum(len(name.encode()) + len("String") + len(value.encode()) for name, value in attributes.items())
-    return Wire(body, attributes, trace, size)
+def _size(attributes: Mapping[str, str]) -> int:
+    return sum(len(name.encode()) + len("String") + len(value.encode()) for name, value in attributes.items())
 
 
 def _ids(message: Message) -> dict[str, str]:
     ttl = message.time_to_live
-    ids = {
-        MESSAGE_ID: str(message.message_id),
-        SESSION_ID: None if message.session_id is None else str(message.session_id),
-        CORRELATION_ID: message.correlation_id,
-        CONTENT_TYPE: message.content_type,
-        TIME_TO_LIVE: None if ttl is None else str(ttl // timedelta(microseconds=1)),
-    }
-    return {name: value for name, value in ids.items() if value is not None}
+    ids = {MESSAGE_ID: str(message.message_id)}
+    if message.session_id is not None:
+        ids[SESSION_ID] = str(message.session_id)
+    if message.correlation_id is not None:
+        ids[CORRELATION_ID] = message.correlation_id
+    if message.content_type is not None:
+        ids[CONTENT_TYPE] = message.content_type
+    if ttl is not None:
+        ids[TIME_TO_LIVE] = str(ttl // timedelta(microseconds=1))
+    return ids
 
 
 def _plain_text(body: bytes) -> str | None:
@@ -216,7 +219,7 @@ def foreign_message_of(raw: Mapping[str, object], *, is_fifo: bool) -> Message:
 
 def stamp_of(raw: Mapping[str, object]) -> SendStamp | None:
     """Return where a message stands in what its sender sent of its session, if its sender said."""
-    return parsed(_attributes(raw).get(STAMP))
+    return parsed(_message_attributes(raw).get(STAMP, {}).get("StringValue"))
 
 
 def system_attributes(raw: Mapping[str, object]) -> Mapping[str, str]:
@@ -226,8 +229,14 @@ def system_attributes(raw: Mapping[str, object]) -> Mapping[str, str]:
 
 def _attributes(raw: Mapping[str, object]) -> dict[str, str]:
     """Return the message's attributes as texts; binary ones, which only others send, in base64 as they come."""
-    found = cast("Mapping[str, Mapping[str, str]]", raw.get("MessageAttributes") or {})
-    return {name: value.get("StringValue") or value.get("BinaryValue", "") for name, value in found.items()}
+    return {
+        name: value.get("StringValue") or value.get("BinaryValue", "")
+        for name, value in _message_attributes(raw).items()
+    }
+
+
+def _message_attributes(raw: Mapping[str, object]) -> Mapping[str, Mapping[str, str]]:
+    return cast("Mapping[str, Mapping[str, str]]", raw.get("MessageAttributes") or {})
 
 
 # --- dead letters ------------------------------------------------------------------------------------------------
