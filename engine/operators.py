@@ -22,8 +22,9 @@ from queue_runtime.engine.recovery import load
 from queue_runtime.journal.errors import JournalError
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.segments import Layout
+from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.journal.state import MessageState
-from queue_runtime.providers.clock import Clock, SystemClock
+from queue_runtime.providers.clock import SystemClock
 
 __all__ = ["Operators", "Refused", "Request", "act_alone"]
 
@@ -126,10 +127,11 @@ def _is_journal(folder: Path) -> bool:
     return folder.is_dir() and bool(Layout(folder).segments())
 
 
-async def act_alone(folder: Path, asked: dict[str, str], clock: Clock | None = None) -> None:
+async def act_alone(folder: Path, asked: dict[str, str], settings: JournalSettings | None = None) -> None:
     """Journal a request in the journal at `folder` while no engine has it; durable when this returns.
 
-    The next run performs it. A `release` is refused: what a run that is over still held goes back by itself.
+    The next run performs it. A `release` is refused: what a run that is over still held goes back by itself. `settings`
+    are those that the engine opens the journal with.
 
     Raises:
         Refused: it cannot be done to what the journal holds, or not without an engine.
@@ -146,9 +148,9 @@ async def act_alone(folder: Path, asked: dict[str, str], clock: Clock | None = N
     if not await asyncio.to_thread(_is_journal, folder):
         msg = f"there is no journal in {folder}; name the folder that an engine keeps one in"
         raise JournalError(msg)
-    journal = await SqliteJournal.open(folder)
+    journal = await SqliteJournal.open(folder, settings)
     try:
-        core = Core(journal, clock or SystemClock(), _NoHandlers(), _leave, Limits(0, 0, 0))
+        core = Core(journal, SystemClock(), _NoHandlers(), _leave, Limits(0, 0, 0))
         core.adopt(await load(journal))
         Operators(core).act(request)
         core.is_closed = True  # nothing is performed here

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from queue_runtime.engine.policy import Backoff, BackoffKind, BreakerPolicy, PoisonPolicy, Policy, SessionFailure
@@ -54,6 +54,9 @@ class EngineSettings(BaseSettings):
     journal_yield_to_writer: bool = Field(
         default=False,
         description="Keep commits fast beside a busy event loop: shortens the process's switch interval meanwhile.",
+    )
+    journal_head_key: SecretStr | None = Field(
+        default=None, min_length=16, description="Secret that signs the journal's head; none signs nothing."
     )
     queues: _Names = Field(default=(), description="Queues to receive from; comma-separated.")
     plugins: _Names = Field(
@@ -152,6 +155,7 @@ class EngineSettings(BaseSettings):
             archive_folder=self.journal_archive,
             keep_bodies=self.journal_keep_bodies,
             yield_to_writer=self.journal_yield_to_writer,
+            head_key=None if self.journal_head_key is None else self.journal_head_key.get_secret_value().encode(),
         )
 
     def digest(self) -> str:

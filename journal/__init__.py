@@ -1,5 +1,6 @@
 """What happened, and what it means: events, the fold, and the append-only journal that keeps them."""
 
+from queue_runtime.journal.anchors import parse_anchor
 from queue_runtime.journal.audit import audit
 from queue_runtime.journal.errors import (
     EventRefused,
@@ -41,5 +42,6 @@ __all__ = [
     "Violation",
     "audit",
     "fold",
+    "parse_anchor",
     "verify",
 ]

@@ -25,12 +25,14 @@ class JournalCorrupt(JournalError):
 
     Attributes:
         position: the first position that cannot be trusted.
+        what: what was found there.
     """
 
     def __init__(self, position: int, what: str) -> None:
         """Say at which position, and what was found there."""
         super().__init__(f"journal is damaged at position {position}: {what}")
         self.position = position
+        self.what = what
 
 
 class UnknownEvent(JournalError):

@@ -27,12 +27,12 @@ class OwnedFolder:
         self._lock = lock
 
     @classmethod
-    def take(cls, path: Path) -> OwnedFolder:
+    def take(cls, path: Path, head_key: bytes | None) -> OwnedFolder:
         """Make the folder, or take it over.
 
         Raises:
             JournalOwned: another process has it.
-            JournalCorrupt: its head is gone or cannot be read.
+            JournalCorrupt: its head is gone, cannot be read, or is not signed with the key; or a repair goes on.
             JournalUnavailable: the folder or its files cannot be used.
             JournalError: the folder is no journal's.
         """
@@ -41,12 +41,16 @@ class OwnedFolder:
                 layout = prepare_folder(path)
                 lock = OwnerLock(layout.lock)
                 undo.callback(lock.release)
+                if layout.repair.exists():
+                    raise JournalCorrupt(
+                        1, f"the repair in {layout.repair} is not finished; run `journal repair` again"
+                    )
                 for half in layout.left_over():
                     half.unlink()
                 if layout.segments():
-                    head = HeadFile(layout.head)
+                    head = HeadFile(layout.head, head_key)
                 else:  # the head comes first, so that a journal without one is known to have lost it
-                    head = HeadFile.create(layout.head)
+                    head = HeadFile.create(layout.head, head_key)
                     create_file(layout.segment(1))
                     sync_folder(layout.folder)
                 owned = cls(layout, lock, head)

@@ -25,6 +25,8 @@ from queue_runtime.journal.events import (
     Duplicate,
     Event,
     Forgotten,
+    KeysSealed,
+    KeysSealing,
     LeaseLapsed,
     OperatorActed,
     OutgoingFailed,
@@ -317,7 +319,18 @@ def _told(audit: Audit, track: Track, event: Settled | SettleRefused) -> None:
     audit.require(is_due, Rule.SETTLED_BY_OUTCOME, f"the broker was told to {event.disposition} {track.name}")
 
 
-# --- sessions, breakers, runs ------------------------------------------------------------------------------------
+# --- keys, sessions, breakers, runs ------------------------------------------------------------------------------
+
+
+def _keys_sealing(audit: Audit, _: KeysSealing) -> None:
+    if audit.tracks.sealing is None:  # else they wait for the batch before them
+        audit.tracks.sealing = audit.position
+
+
+def _keys_sealed(audit: Audit, event: KeysSealed) -> None:
+    due = audit.tracks.sealing
+    audit.require(event.until == due, Rule.KEYS_SEALED, f"keys up to {event.until} are sealed, set aside were: {due}")
+    audit.tracks.sealing = None
 
 
 def _parked(audit: Audit, event: SessionParked) -> None:
@@ -370,6 +383,8 @@ _CHECKS: dict[type, Callable[[Audit, Any], None]] = {
     BreakerOpened: _breaker_opened,
     BreakerHalfOpened: _breaker_half_opened,
     BreakerClosed: _breaker_closed,
+    KeysSealing: _keys_sealing,
+    KeysSealed: _keys_sealed,
     RunStarted: _run_started,
     RunStopped: _run_stopped,
 }

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from queue_runtime.journal.anchors import log_anchor
 from queue_runtime.journal.chain import GENESIS
 from queue_runtime.journal.codec import CODEC, Draft
 from queue_runtime.journal.errors import JournalError, JournalUnavailable
@@ -51,12 +52,13 @@ class SqliteJournal:
 
         Raises:
             JournalOwned: another process has it open.
-            JournalCorrupt: it ends before what was acknowledged.
+            JournalCorrupt: it ends before what was acknowledged, or its head is not signed with the key.
             JournalUnavailable: the folder or its files cannot be used.
             JournalError: the folder is no journal, or one of a newer version.
         """
-        owned = await asyncio.to_thread(OwnedFolder.take, Path(path))
-        journal = cls(owned, settings or JournalSettings())
+        settings = settings or JournalSettings()
+        owned = await asyncio.to_thread(OwnedFolder.take, Path(path), settings.head_key)
+        journal = cls(owned, settings)
         try:
             await journal._start((owned.head.position, owned.head.chain))
             await asyncio.to_thread(owned.clear_up, journal._writer.path)
@@ -80,6 +82,7 @@ class SqliteJournal:
         self._failure = None  # nothing above may leave a task behind: a second one would commit beside the first
         self._task = asyncio.create_task(self._commit_groups(), name="journal-writer")
         self._task.add_done_callback(self._writer_ended)
+        log_anchor(end)
 
     @property
     def position(self) -> int:
@@ -155,6 +158,7 @@ class SqliteJournal:
         else:
             packed = pack_snapshot(Snapshot(self._position, state))
             await self._keeper.keep(packed, self.wait(self._position))
+        log_anchor(self._end)
 
     async def recover(self) -> None:
         """After a failed commit: reopen, and check that what was durable still is. May be called again and again.
@@ -196,6 +200,7 @@ class SqliteJournal:
                     await self._writer.checkpoint()
                     self._owned.head.write(*self._end)
                     self._owned.head.sync()
+                    log_anchor(self._end)
         finally:
             with suppress(sqlite3.Error):
                 await self._writer.close()

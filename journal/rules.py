@@ -27,6 +27,7 @@ class Rule(StrEnum):
     SETTLED_BY_OUTCOME = "the broker hears of an outcome that is journaled, and after the outgoing messages"
     ONE_RUN = "one run at a time"
     ALONE = "a suspect runs alone"
+    KEYS_SEALED = "a key file holds what was set aside for it"
     BREAKER_ORDER = "a breaker opens, half opens and closes"
 
 

@@ -7,6 +7,7 @@
     newest.snapshot             the state at a later position: it bounds the cost of the next start
     ....................keys    keys of completed messages that left the state, see dedup.py
     *.new                       a file that is being written; removed when the journal is opened
+    repair                      a repair that goes on, see repair.py
     damaged-*                   what a repair moved aside
 
 Nobody but the owner of the process may read any of it: bodies and receipts are in there.
@@ -47,6 +48,7 @@ class Layout:
         self.lock = folder / "lock"
         self.head = folder / "head"
         self.newest_snapshot = folder / "newest.snapshot"
+        self.repair = folder / "repair"
 
     def segment(self, number: int) -> Path:
         """Return the path of segment `number`, counted from 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,9 @@ class JournalSettings:
         keep_bodies: False takes the bodies of completed messages out of segments that are not written any more.
         yield_to_writer: True keeps commits fast beside an event loop that never rests: shortens the interpreter's
             switch interval while the journal is open, and lets the loop pause while a commit is late. See `guard.py`.
+        head_key: a secret of 16 bytes or more with which the head is signed (HMAC-SHA256), so that nobody without it
+            can pass off another history as this one; None signs nothing. One that is set later, or changed, is refused
+            until a repair has written the head anew.
     """
 
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
@@ -45,3 +48,4 @@ class JournalSettings:
     archive_folder: Path | None = None
     keep_bodies: bool = True
     yield_to_writer: bool = False
+    head_key: bytes | None = field(default=None, repr=False)

@@ -80,6 +80,8 @@ class Tracks:
         self.breakers = {name: (breaker.phase, breaker.until) for name, breaker in state.breakers.items()}
         self.senders = dict(state.senders)
         self.settled: OrderedDict[bytes, SettledKey] = OrderedDict()
+        self.sealing = None if state.settled.batch is None else state.settled.batch.until
+        """Keys settled up to this position are set aside for a key file; None if none are."""
         self.is_partial = state.settled.sealed_until > 0
         """True if keys may have been settled of which nothing is remembered here."""
         self._max_keys = max_keys

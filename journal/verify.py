@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from queue_runtime.journal.chain import GENESIS, ChainCheck, Row, is_stripped
+from queue_runtime.journal.chain import Row
 from queue_runtime.journal.codec import CODEC
 from queue_runtime.journal.dedup import damaged_key_files
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, UnknownEvent
-from queue_runtime.journal.head import Head, read_head
-from queue_runtime.journal.segment_file import FIRST, SegmentFile, Shelf
+from queue_runtime.journal.head import read_head
+from queue_runtime.journal.proof import KnownEnd, Proof
+from queue_runtime.journal.segment_file import SegmentFile
 from queue_runtime.journal.segments import Layout
 from queue_runtime.journal.snapshot import OtherVersion, check_snapshot, unpack_snapshot
+from queue_runtime.journal.writer import GroupEnd
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["SeenSnapshot", "Verdict", "journal_in", "look_at", "proved_head", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +29,18 @@ class Verdict:
     Attributes:
         good_until: the last position that is what was written.
         altered_at: the first position that is not; None if all is good. Where only a commit group is known to be
-            altered it is the first of the group.
+            altered it is the first of the group; of an anchor that does not match it is the anchor's own, and what was
+            altered may be before it.
         what: what was found there, or that nothing was.
         unknown: events that a newer version wrote: their bytes are good, what they say is not checked.
+        dropped_anchors: positions of anchors of which nothing is left to be held against them.
     """
 
     good_until: int
     altered_at: int | None
     what: str
     unknown: int = 0
+    dropped_anchors: tuple[int, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -42,52 +48,66 @@ class Verdict:
         return self.altered_at is None
 
 
-def verify(path: Path | str) -> Verdict:
+def verify(path: Path | str, *, head_key: bytes | None = None, anchors: Sequence[GroupEnd] = ()) -> Verdict:
     """Read the journal in the folder `path`: check every row, body, checksum, hash, snapshot, key file, and the head.
 
     Begins with what the oldest segment that is left says it follows. The engine may run meanwhile; what it appends
     after the call began may be left out. Blocks on the disk.
 
+    Args:
+        path: the folder.
+        head_key: what the head is to be signed with; None does not look at signatures.
+        anchors: ends of the chain from outside logs, as `parse_anchor` returns them. Each has to be there.
+
     Raises:
         JournalError: there is no journal.
         JournalUnavailable: it cannot be read.
     """
-    layout = Layout(Path(path))
-    if not layout.folder.is_dir() or not layout.segments():
-        msg = f"there is no journal in {path}; name the folder that an engine keeps one in"
-        raise JournalError(msg)
-    check, unknown = ChainCheck(0, GENESIS), 0
-    shelf = Shelf(layout)
-    try:
-        head, is_whole = read_head(layout.head)  # head and snapshots first: the journal only grows beyond them
-        snapshots = [_look_at(snapshot) for snapshot in layout.snapshots()]
-        segments = shelf.since(FIRST)
-        if segments:
-            check = ChainCheck(*segments[0].base)
-        for segment in segments:
-            check.follow(*segment.base)
-            _check_acknowledged(*segment.base, head)
-            gone = 0
-            for position, chain, row in segment.rows():
-                gone += is_stripped(row)
-                check.feed(position, chain, row, may_lack_body=gone <= segment.stripped_bodies)
-                _check_acknowledged(position, chain, head)
-                unknown += _is_unknown(position, row)
-        check.end()
-        _check_end(check.position, head)
-    except JournalCorrupt as error:
-        return Verdict(min(check.position, error.position - 1), error.position, str(error), unknown)
-    finally:
-        shelf.close()
-    beside = [] if is_whole else [f"a slot of {layout.head} is damaged"]
-    beside += [text for text in (seen.fault(segments, check.position) for seen in snapshots) if text]
+    layout = journal_in(path)
+    known = [KnownEnd(*anchor, "logged as an anchor") for anchor in anchors]
+    head, beside = proved_head(layout, head_key)  # head and snapshots first: the journal only grows beyond them
+    if head is not None:
+        known.append(head)
+    snapshots = [look_at(snapshot) for snapshot in layout.snapshots()]
+    with closing(Proof(layout, known)) as proof:
+        unknown = sum(_is_unknown(position, row) for position, _, row in proof.rows())
+        last, damage = proof.good_until, proof.damage
+        dropped = tuple(position for position, _ in anchors if position < proof.base[0])
+        beside += [text for text in (seen.fault(proof.segments, last) for seen in snapshots) if text]
+    if damage is not None:
+        return Verdict(last, damage.position, str(damage), unknown, dropped)
     beside += damaged_key_files(layout.folder)
     if beside:
-        return Verdict(check.position, check.position + 1, f"{', '.join(beside)}; the rows are good", unknown)
-    return Verdict(check.position, None, f"every row up to {check.position} is what was written", unknown)
+        return Verdict(last, last + 1, f"{', '.join(beside)}; the rows are good", unknown, dropped)
+    return Verdict(last, None, f"every row up to {last} is what was written", unknown, dropped)
 
 
-class _Snapshot(NamedTuple):
+def journal_in(path: Path | str) -> Layout:
+    """Return the names in the folder of a journal.
+
+    Raises:
+        JournalError: there is no journal.
+    """
+    layout = Layout(Path(path))
+    if not layout.folder.is_dir() or not (layout.segments() or layout.repair.exists()):
+        msg = f"there is no journal in {path}; name the folder that an engine keeps one in"
+        raise JournalError(msg)
+    return layout
+
+
+def proved_head(layout: Layout, key: bytes | None) -> tuple[KnownEnd | None, list[str]]:
+    """Return the end that was acknowledged, None if nothing says it, and what is wrong with the file that does."""
+    faults = [f"the repair in {layout.repair} is not finished"] if layout.repair.exists() else []
+    try:
+        head, is_whole = read_head(layout.head, key)
+    except JournalCorrupt as error:
+        return None, [*faults, error.what]
+    if not is_whole:
+        faults.append(f"a slot of {layout.head} is damaged")
+    return KnownEnd(head.position, head.chain, "acknowledged"), faults
+
+
+class SeenSnapshot(NamedTuple):
     """What a snapshot file was found to be: of a position, or with a fault; neither if it is not there, or not read."""
 
     path: Path
@@ -104,15 +124,16 @@ class _Snapshot(NamedTuple):
         return None
 
 
-def _look_at(path: Path) -> _Snapshot:
+def look_at(path: Path) -> SeenSnapshot:
+    """Read the snapshot at `path`; one that is gone, or of another version, is no fault."""
     try:
-        return _Snapshot(path, unpack_snapshot(path.read_bytes()).position, None)
+        return SeenSnapshot(path, unpack_snapshot(path.read_bytes()).position, None)
     except (FileNotFoundError, OtherVersion):  # a newer one took its place, or will
-        return _Snapshot(path, None, None)
+        return SeenSnapshot(path, None, None)
     except UnknownEvent:
-        return _Snapshot(path, check_snapshot(path.read_bytes()), None)
+        return SeenSnapshot(path, check_snapshot(path.read_bytes()), None)
     except ValueError as error:
-        return _Snapshot(path, None, f"{path} is damaged: {error}")
+        return SeenSnapshot(path, None, f"{path} is damaged: {error}")
 
 
 def _is_unknown(position: int, row: Row) -> bool:
@@ -121,13 +142,3 @@ def _is_unknown(position: int, row: Row) -> bool:
     except UnknownEvent:
         return True
     return False
-
-
-def _check_acknowledged(position: int, chain: bytes | None, head: Head) -> None:
-    if position == head.position and chain != head.chain:
-        raise JournalCorrupt(position, "the hash chain is not the one that was acknowledged")
-
-
-def _check_end(position: int, head: Head) -> None:
-    if position < head.position:
-        raise JournalCorrupt(position + 1, f"the database ends before here, but {head.position} was acknowledged")

@@ -83,6 +83,7 @@ def dead_letter(
 
 def _act(folder: Path, who: str | None, request: dict[str, str]) -> None:
     from queue_runtime.engine.operators import Refused, act_alone  # noqa: PLC0415 - keeps `version` quick
+    from queue_runtime.engine.settings import EngineSettings  # noqa: PLC0415
     from queue_runtime.journal import JournalError  # noqa: PLC0415
 
     asked = {**request, "who": who or _user()}
@@ -90,7 +91,7 @@ def _act(folder: Path, who: str | None, request: dict[str, str]) -> None:
         _ask(folder, asked)
     except NoEngineError:
         try:
-            asyncio.run(act_alone(folder, asked))
+            asyncio.run(act_alone(folder, asked, EngineSettings().journal_settings()))
         except (Refused, JournalError) as error:
             raise ControlError(str(error)) from error
         print("journaled: no engine runs, the next one does it")

@@ -106,12 +106,17 @@ def show(
 def verify_command(
     folder: Folder = _DEFAULT,
     chain_only: Annotated[bool, typer.Option("--chain-only", help="Do not audit the events.")] = False,  # noqa: FBT002
+    anchor: Annotated[list[str] | None, typer.Option(help="POSITION:HEX of an engine's log; repeatable.")] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Recompute the hash chain, audit the events, and name the first place that was altered or cannot be."""
-    from queue_runtime.journal import audit, verify  # noqa: PLC0415
+    from queue_runtime.journal import audit, parse_anchor, verify  # noqa: PLC0415
 
-    verdict = verify(folder)
+    try:
+        anchors = [parse_anchor(text) for text in anchor or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--anchor") from error
+    verdict = verify(folder, head_key=_head_key(), anchors=anchors)
     # What was altered proves nothing beyond the place where it was: the audit ends there.
     violation = None if chain_only else audit(folder, until=verdict.good_until)
     is_good = verdict.is_good and violation is None
@@ -123,11 +128,20 @@ def verify_command(
         _print(f"good: {verdict.what}")
     else:
         _print(f"ALTERED at position {verdict.altered_at}, good up to {verdict.good_until}: {verdict.what}")
+    for position in verdict.dropped_anchors:
+        _print(f"not there any more: position {position}, so its anchor proves nothing")
     if violation is not None:
         _print(f"IMPOSSIBLE at position {violation.position}: {violation.text}. The rule: {violation.rule}")
     elif not chain_only:
         _print(f"good: no event up to {verdict.good_until} breaks a rule")
     raise typer.Exit(0 if is_good else 1)
+
+
+def _head_key() -> bytes | None:
+    """Return the key that the engine's settings have: a secret on a command line is one that others can read."""
+    from queue_runtime.engine.settings import EngineSettings  # noqa: PLC0415
+
+    return EngineSettings().journal_settings().head_key
 
 
 def _lives(reader: JournalReader, message: str) -> list[list[Entry]]:

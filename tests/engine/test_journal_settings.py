@@ -17,6 +17,7 @@ def test_every_setting_of_the_journal_is_handed_on() -> None:
         "journal_archive": Path("archive"),
         "journal_keep_bodies": False,
         "journal_yield_to_writer": True,
+        "journal_head_key": "a secret of sixteen",
     }
     assert set(given) == {name for name in EngineSettings.model_fields if name.startswith(("journal_", "sync"))}
 
@@ -28,4 +29,5 @@ def test_every_setting_of_the_journal_is_handed_on() -> None:
         for field in fields(after)
         if getattr(after, field.name) != getattr(before, field.name)
     ]
+    given["journal_head_key"] = b"a secret of sixteen"
     assert sorted(map(str, changed)) == sorted(map(str, given.values()))

@@ -22,7 +22,7 @@ from queue_runtime.journal.segments import Layout
 from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.journal.shapes import field_types
 from queue_runtime.journal.verify import Verdict, verify
-from queue_runtime.journal.writer import Writer
+from queue_runtime.journal.writer import GroupEnd, Writer
 
 SEGMENT = "00000001.segment.sqlite"
 SECRET = b"the body that nobody may see"
@@ -65,9 +65,9 @@ async def read(folder: Path) -> list[Event]:
         await journal.close()
 
 
-async def prove(folder: Path) -> Verdict:
+async def prove(folder: Path, *, head_key: bytes | None = None, anchors: Sequence[GroupEnd] = ()) -> Verdict:
     """Verify a journal, off the loop: it reads the disk."""
-    return await asyncio.to_thread(verify, folder)
+    return await asyncio.to_thread(verify, folder, head_key=head_key, anchors=anchors)
 
 
 async def write_foreign(folder: Path, kind: int) -> None:

@@ -11,6 +11,8 @@ from queue_runtime.journal.events import (
     Disposition,
     Duplicate,
     Event,
+    KeysSealed,
+    KeysSealing,
     LapseReason,
     OperatorActed,
     OutgoingFailed,
@@ -144,6 +146,9 @@ BROKEN: list[tuple[Rule, list[Event]]] = [
     (Rule.ALONE, [b.received(suspect_until=9 * S), b.started(at=8 * S)]),
     (Rule.ALONE, [b.received(), b.received(M2, copy="b2"), b.started(alone=True), b.started(key=M2)]),
     (Rule.ALONE, [b.received(), b.received(M2, copy="b2"), b.started(), b.started(key=M2, alone=True)]),
+    (Rule.KEYS_SEALED, [*FINISHED, KeysSealed(S, 5)]),
+    (Rule.KEYS_SEALED, [*FINISHED, KeysSealing(S, 1), KeysSealed(S, 4)]),
+    (Rule.KEYS_SEALED, [*FINISHED, KeysSealing(S, 1), KeysSealed(S, 5), KeysSealed(S, 5)]),
     (Rule.BREAKER_ORDER, [OPENED, OPENED]),
     (Rule.BREAKER_ORDER, [HALF_OPENED]),
     (Rule.BREAKER_ORDER, [OPENED, BreakerHalfOpened("route", 29 * S)]),
@@ -189,6 +194,7 @@ KEPT: list[list[Event]] = [
     [b.received(), b.lapsed(release=True), b.settled(ABANDON), b.redelivered(), b.started()],
     [_run("r1"), b.received(), b.started(), _run("r2"), b.crashed(), b.started(2, run="r2", alone=True)],
     [_run("r1"), b.received(), b.started(), b.completed(), RunStopped("r1", 0, ""), _run("r2"), b.settled()],
+    [*FINISHED, KeysSealing(S, 1), KeysSealing(S, 0), KeysSealed(S, 5), KeysSealing(S, 0), KeysSealed(S, 8)],
     [OPENED, HALF_OPENED, CLOSED, OPENED, RESET, BreakerClosed("route", 0, "reset")],
     [OPENED, HALF_OPENED, BreakerOpened("route", 40 * S, 1, 70 * S)],
     [*FINISHED, Redriven(KEY, 0, 1, "", "ann", ""), Redacted(KEY, 0, "ann", "")],
@@ -206,7 +212,9 @@ def test_a_journal_that_breaks_a_rule_is_reported_by_its_name(rule: Rule, journa
 
     found = _violations(journal)
     assert (rule, len(journal)) in {(violation.rule, violation.position) for violation in found}
-    assert all(any(name in violation.text for name in ("pulls:m", "run r", "breaker ")) for violation in found)
+    assert all(
+        any(name in violation.text for name in ("pulls:m", "run r", "breaker ", "keys up to ")) for violation in found
+    )
 
 
 def test_every_rule_can_be_broken() -> None:
