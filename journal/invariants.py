@@ -9,6 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from queue_runtime.journal.engine_rules import (
+    breaker_closed,
+    breaker_half_opened,
+    breaker_opened,
+    keys_sealed,
+    keys_sealing,
+    parked,
+    resumed,
+    run_started,
+    run_stopped,
+)
 from queue_runtime.journal.events import (
     Adopted,
     AttemptCrashed,
@@ -28,7 +39,6 @@ from queue_runtime.journal.events import (
     KeysSealed,
     KeysSealing,
     LeaseLapsed,
-    OperatorActed,
     OutgoingFailed,
     OutgoingSent,
     Overtaken,
@@ -42,10 +52,10 @@ from queue_runtime.journal.events import (
     SettleRefused,
     StepRecorded,
 )
-from queue_runtime.journal.rules import Rule, Violation
+from queue_runtime.journal.rules import Findings, Rule, Violation
 from queue_runtime.journal.sender_order import Turn, latest, stamp_of, turn
 from queue_runtime.journal.settled_keys import key_digest
-from queue_runtime.journal.state import BreakerPhase, EngineState, Lease, Outcome
+from queue_runtime.journal.state import EngineState, Lease, Outcome
 from queue_runtime.journal.tracks import MAX_KEYS, Track, Tracks
 
 __all__ = ["Audit", "Rule", "Violation", "violations"]
@@ -64,15 +74,12 @@ def violations(events: Iterable[tuple[int, Event]], since: EngineState | None = 
     return audit.found
 
 
-class Audit:
-    """Follows a journal event by event. `found` lists the violations so far."""
+class Audit(Findings):
+    """Follows a journal event by event."""
 
     def __init__(self, since: EngineState | None = None, max_keys: int = MAX_KEYS) -> None:
         """Begin with a new journal, or where `since` ends; `max_keys` bounds what `Tracks` remembers."""
-        self.found: list[Violation] = []
-        self.tracks = Tracks(since, max_keys)
-        self.before: Event | None = None
-        self.position = 0
+        super().__init__(Tracks(since, max_keys))
 
     def see(self, position: int, event: Event) -> None:
         """Check one event, and remember what later ones are checked against."""
@@ -86,12 +93,6 @@ class Audit:
             if self.require(track is not None, Rule.KNOWN_MESSAGE, f"{type(event).__name__} of unknown message {key}"):
                 about(self, track, event)
         self.before = event
-
-    def require(self, kept: bool, rule: Rule, text: str) -> bool:  # noqa: FBT001 - reads as a sentence
-        """Report `rule` as broken unless it is kept; returns whether it is."""
-        if not kept:
-            self.found.append(Violation(self.position, rule, text))
-        return kept
 
 
 # --- hand-overs and leases ---------------------------------------------------------------------------------------
@@ -319,74 +320,18 @@ def _told(audit: Audit, track: Track, event: Settled | SettleRefused) -> None:
     audit.require(is_due, Rule.SETTLED_BY_OUTCOME, f"the broker was told to {event.disposition} {track.name}")
 
 
-# --- keys, sessions, breakers, runs ------------------------------------------------------------------------------
-
-
-def _keys_sealing(audit: Audit, _: KeysSealing) -> None:
-    if audit.tracks.sealing is None:  # else they wait for the batch before them
-        audit.tracks.sealing = audit.position
-
-
-def _keys_sealed(audit: Audit, event: KeysSealed) -> None:
-    due = audit.tracks.sealing
-    audit.require(event.until == due, Rule.KEYS_SEALED, f"keys up to {event.until} are sealed, set aside were: {due}")
-    audit.tracks.sealing = None
-
-
-def _parked(audit: Audit, event: SessionParked) -> None:
-    audit.tracks.parked.add((event.queue, event.session_id))
-
-
-def _resumed(audit: Audit, event: SessionResumed) -> None:
-    audit.tracks.parked.discard((event.queue, event.session_id))
-    head = audit.tracks.messages.get(event.key)
-    if head is not None:
-        head.suspect_until = 0
-
-
-def _breaker_opened(audit: Audit, event: BreakerOpened) -> None:
-    phase, _ = audit.tracks.breaker(event.name)
-    audit.require(phase is not BreakerPhase.OPEN, Rule.BREAKER_ORDER, f"breaker {event.name} opens while it is open")
-    audit.tracks.breakers[event.name] = (BreakerPhase.OPEN, event.until)
-
-
-def _breaker_half_opened(audit: Audit, event: BreakerHalfOpened) -> None:
-    phase, until = audit.tracks.breaker(event.name)
-    is_due = phase is BreakerPhase.OPEN and event.at >= until
-    audit.require(is_due, Rule.BREAKER_ORDER, f"breaker {event.name} half opens while it is {phase}")
-    audit.tracks.breakers[event.name] = (BreakerPhase.HALF_OPEN, 0)
-
-
-def _breaker_closed(audit: Audit, event: BreakerClosed) -> None:
-    phase, _ = audit.tracks.breaker(event.name)
-    was_asked = isinstance(audit.before, OperatorActed) and audit.before.target == event.name
-    is_due = phase is BreakerPhase.HALF_OPEN or was_asked
-    audit.require(is_due, Rule.BREAKER_ORDER, f"breaker {event.name} closes by itself while it is {phase}")
-    audit.tracks.breakers.pop(event.name, None)
-
-
-def _run_started(audit: Audit, event: RunStarted) -> None:
-    audit.tracks.run_id, audit.tracks.window_us = event.run_id, event.window_us
-
-
-def _run_stopped(audit: Audit, event: RunStopped) -> None:
-    run_id = audit.tracks.run_id
-    audit.require(event.run_id == run_id, Rule.ONE_RUN, f"run {event.run_id} stops, but {run_id} goes on")
-    audit.tracks.run_id = None
-
-
 _CHECKS: dict[type, Callable[[Audit, Any], None]] = {
     Received: _received,
     Duplicate: _duplicate,
-    SessionParked: _parked,
-    SessionResumed: _resumed,
-    BreakerOpened: _breaker_opened,
-    BreakerHalfOpened: _breaker_half_opened,
-    BreakerClosed: _breaker_closed,
-    KeysSealing: _keys_sealing,
-    KeysSealed: _keys_sealed,
-    RunStarted: _run_started,
-    RunStopped: _run_stopped,
+    SessionParked: parked,
+    SessionResumed: resumed,
+    BreakerOpened: breaker_opened,
+    BreakerHalfOpened: breaker_half_opened,
+    BreakerClosed: breaker_closed,
+    KeysSealing: keys_sealing,
+    KeysSealed: keys_sealed,
+    RunStarted: run_started,
+    RunStopped: run_stopped,
 }
 # Redriven and Redacted may be about messages that are long gone.
 _ABOUT_MESSAGES: dict[type, Callable[[Audit, Any, Any], None]] = {

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Rule", "Violation"]
+from queue_runtime.journal.events import Event
+from queue_runtime.journal.tracks import Tracks
+
+__all__ = ["Findings", "Rule", "Violation"]
 
 
 class Rule(StrEnum):
@@ -38,3 +41,20 @@ class Violation:
     position: int
     rule: Rule
     text: str
+
+
+class Findings:
+    """What was read of a journal so far, as far as it matters. `found` lists the violations."""
+
+    def __init__(self, tracks: Tracks) -> None:
+        """Begin where `tracks` does."""
+        self.found: list[Violation] = []
+        self.tracks = tracks
+        self.before: Event | None = None
+        self.position = 0
+
+    def require(self, kept: bool, rule: Rule, text: str) -> bool:  # noqa: FBT001 - reads as a sentence
+        """Report `rule` as broken unless it is kept; returns whether it is."""
+        if not kept:
+            self.found.append(Violation(self.position, rule, text))
+        return kept

@@ -20,6 +20,7 @@ PURE = {
     "engine/transitions.py",
     "journal/adopted.py",
     "journal/engine_events.py",
+    "journal/engine_rules.py",
     "journal/events.py",
     "journal/evolve.py",
     "journal/invariants.py",
