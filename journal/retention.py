@@ -90,15 +90,15 @@ def _drop(layout: Layout, sealed: list[_Sealed], settings: JournalSettings, is_s
         snapshot = layout.snapshot(segment.number)
         total -= stored_bytes(segment.path) + size_of(snapshot)
         if settings.archive_folder is None:
-            remove_segment(segment.path)
             snapshot.unlink(missing_ok=True)
+            remove_segment(segment.path)  # last: what says that it is still to be done
         else:
             empty_log(segment.path)
             if has_log(segment.path):
                 msg = f"somebody reads {segment.path}, so that it cannot be archived"
                 raise JournalUnavailable(msg)
             settings.archive_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path in (snapshot, segment.path):  # the segment last: what says that it is still to be done
+            for path in (snapshot, segment.path):  # the segment last, as above
                 if path.exists():
                     _move(path, settings.archive_folder / path.name)
         sync_folder(layout.folder)

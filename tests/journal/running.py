@@ -32,11 +32,15 @@ class Running:
 async def run(folder: Path, settings: JournalSettings = EVERY_TIME) -> Running:
     journal = await SqliteJournal.open(folder, settings)
     state = EngineState()
-    async for _, item in journal.load():
-        if isinstance(item, EngineState):
-            state = item
-        else:
-            state.apply(item)
+    try:
+        async for _, item in journal.load():
+            if isinstance(item, EngineState):
+                state = item
+            else:
+                state.apply(item)
+    except BaseException:
+        await journal.close()  # SQLite's thread would keep the process from its end
+        raise
     return Running(journal, state)
 
 
