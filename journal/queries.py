@@ -31,6 +31,7 @@ __all__ = [
     "PRAGMAS",
     "ROWS",
     "SAME_ROWS",
+    "SCHEMA",
     "SPAN",
     "STATEMENT_SIZES",
     "STRIPPED",
@@ -105,6 +106,12 @@ PRAGMA user_version = {LAYOUT};
 COMMIT;
 """  # noqa: S608 - two numbers of ours
 """The layout of a segment, all of it or nothing; what an older version laid out is added to."""
+
+SCHEMA = """
+SELECT name, type, "notnull", pk FROM pragma_table_info('events')
+    UNION ALL SELECT name, sql, NULL, NULL FROM sqlite_schema WHERE type = 'trigger' ORDER BY name
+"""
+"""What a segment says of the columns of its rows, and what keeps them as they are."""
 
 BEGIN = "INSERT INTO base (position, chain, created_at, crc) VALUES (?, ?, ?, ?)"
 """Say what a segment follows: from then on it is one."""

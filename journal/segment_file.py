@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -30,7 +31,8 @@ class SegmentFile:
 
         Raises:
             JournalUnavailable: it cannot be opened; it may have been dropped.
-            JournalCorrupt: what it follows is damaged, or is not said although there are rows.
+            JournalCorrupt: what it follows is damaged, or is not said although there are rows; or it says that it is
+                none of ours.
         """
         self.path = path
         self.number = number_of(path)
@@ -104,6 +106,18 @@ class SegmentFile:
             yield from page
             position = page[-1][0]
 
+    def schema_fault(self) -> str | None:
+        """Hold the columns of the rows, and what refuses to change them, against what this version lays out.
+
+        Rows may be good beside a damaged text of theirs, but what is appended next would not be.
+
+        Raises:
+            As `fetch`.
+        """
+        if self.has_rows and self.fetch(queries.SCHEMA) != _schema():
+            return f"the schema of {self.path} is not what was laid out"
+        return None
+
     def end(self) -> int:
         """Return the position that the segment ends with by now.
 
@@ -125,7 +139,11 @@ class SegmentFile:
     def _layout(self) -> int:
         with translated(self.path, 1):
             self._connection.execute("PRAGMA query_only = 1")
-            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            layout = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        if layout and application != queries.APPLICATION_ID:  # an owner would refuse it, so it is not good
+            raise JournalCorrupt(1, f"{self.path} says that it is a database of something else; name another folder")
+        return layout
 
     def _check_empty(self) -> None:
         if self.fetch(queries.LAST_ROW):
@@ -192,6 +210,13 @@ class Shelf:
                 return None
             self._open[path] = segment
         return segment
+
+
+@cache
+def _schema() -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(queries.CREATE)
+        return connection.execute(queries.SCHEMA).fetchall()
 
 
 def empty_log(segment: Path) -> None:

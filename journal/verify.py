@@ -49,7 +49,7 @@ class Verdict:
 
 
 def verify(path: Path | str, *, head_key: bytes | None = None, anchors: Sequence[GroupEnd] = ()) -> Verdict:
-    """Read the journal in the folder `path`: check every row, body, checksum, hash, snapshot, key file, and the head.
+    """Read the journal in the folder `path`: check rows, bodies, hashes, schemas, snapshots, key files and the head.
 
     Begins with what the oldest segment that is left says it follows. The engine may run meanwhile; what it appends
     after the call began may be left out. Blocks on the disk.
@@ -73,9 +73,10 @@ def verify(path: Path | str, *, head_key: bytes | None = None, anchors: Sequence
         unknown = sum(_is_unknown(position, row) for position, _, row in proof.rows())
         last, damage = proof.good_until, proof.damage
         dropped = tuple(position for position, _ in anchors if position < proof.base[0])
+        if damage is not None:
+            return Verdict(last, damage.position, str(damage), unknown, dropped)
         beside += [text for text in (seen.fault(proof.segments, last) for seen in snapshots) if text]
-    if damage is not None:
-        return Verdict(last, damage.position, str(damage), unknown, dropped)
+        beside += [text for text in (segment.schema_fault() for segment in proof.segments) if text]
     beside += damaged_key_files(layout.folder)
     if beside:
         return Verdict(last, last + 1, f"{', '.join(beside)}; the rows are good", unknown, dropped)
