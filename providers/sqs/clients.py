@@ -10,6 +10,8 @@ hides the messages of that answer, and settlements are repeated by whoever asked
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -19,9 +21,9 @@ from typing import cast
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from queue_runtime.providers.errors import ProviderClosed
+from queue_runtime.providers.errors import ProviderClosed, QueueError
 from queue_runtime.providers.sqs.answers import AnswerParserFactory
-from queue_runtime.providers.sqs.errors import About, error_of_exception
+from queue_runtime.providers.sqs.errors import About, error_of_exception, says_expired
 from queue_runtime.providers.sqs.settings import PROVIDER, SqsSettings
 
 __all__ = ["Clients", "Use", "client_config", "new_session"]
@@ -29,6 +31,7 @@ __all__ = ["Clients", "Use", "client_config", "new_session"]
 CONNECT_S = 10.0
 ANSWER_S = 10.0
 POLL_MARGIN_S = 10.0  # a poll that is cut off before its answer may swallow the next message
+RENEWAL_PAUSE_S = 5.0  # between two readings of credentials, while the service refuses what is found
 CONNECTIONS = 100  # opened as they are needed: every poll, settlement and renewal that may be under way at one time
 
 
@@ -40,18 +43,49 @@ class Use(StrEnum):
     SEND = "send"
 
 
+class _Set:
+    """A session of the SDK, its clients, and how many calls of theirs are under way."""
+
+    def __init__(self) -> None:
+        self.stack = AsyncExitStack()
+        self.clients: dict[Use, object] = {}
+        self.calls = 0
+        self.made_at = time.monotonic()
+
+    async def open(self, settings: SqsSettings) -> None:
+        """Make the clients."""
+        session = new_session()
+        try:
+            for use in Use:
+                client = session.create_client(
+                    "sqs",
+                    region_name=settings.region,
+                    endpoint_url=settings.endpoint_url,
+                    config=client_config(session, use, settings.longest_poll_s),
+                )
+                self.clients[use] = await self.stack.enter_async_context(client)
+        except Exception as error:
+            await self.stack.aclose()
+            raise error_of_exception(About("open", None), error) from error
+
+
 class Clients:
-    """One session of the SDK, and its clients. For the loop that opens it."""
+    """One session of the SDK, and its clients; another when its credentials are over. For the loop that opens it.
+
+    The SDK renews what it knows to expire. Credentials that it read from the environment or a profile it keeps, and the
+    service may say earlier than it that a token is over: then everything is read anew, once, and the call made again.
+    """
 
     def __init__(self, settings: SqsSettings) -> None:
         self._settings = settings
-        self._stack = AsyncExitStack()
-        self._clients: dict[Use, object] = {}
+        self._set: _Set | None = None
+        self._retired: set[_Set] = set()
+        self._renewing = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
         """True between `open` and `close`."""
-        return bool(self._clients)
+        return self._set is not None
 
     async def open(self) -> None:
         """Make the clients; sends nothing, but the SDK may ask the host's role for credentials.
@@ -59,26 +93,16 @@ class Clients:
         Raises:
             QueueError: the SDK finds no region or no credentials.
         """
-        session = new_session()
-        opened: dict[Use, object] = {}
-        try:
-            for use in Use:
-                client = session.create_client(
-                    "sqs",
-                    region_name=self._settings.region,
-                    endpoint_url=self._settings.endpoint_url,
-                    config=client_config(session, use, self._settings.longest_poll_s),
-                )
-                opened[use] = await self._stack.enter_async_context(client)
-        except Exception as error:
-            await self._stack.aclose()
-            raise error_of_exception(About("open", None), error) from error
-        self._clients = opened
+        opened = _Set()
+        await opened.open(self._settings)
+        self._set = opened
 
     async def close(self) -> None:
         """Drop every connection. Twice is harmless."""
-        self._clients = {}
-        await self._stack.aclose()
+        ending, self._set = self._set, None
+        for each in (*self._retired, *([] if ending is None else [ending])):
+            await each.stack.aclose()
+        self._retired.clear()
 
     async def call(self, use: Use, method: str, about: About, **parameters: object) -> Mapping[str, object]:
         """Make one call and return its answer.
@@ -87,16 +111,44 @@ class Clients:
             ProviderClosed: the clients are not open.
             QueueError: whatever the service or the SDK says, in our words.
         """
-        client = self._clients.get(use)
-        if client is None:
-            raise ProviderClosed(PROVIDER)
-        function = cast("Callable[..., Awaitable[Mapping[str, object]]]", getattr(client, method))
+        for is_again in (False, True):
+            made_by = self._set
+            if made_by is None:
+                break
+            try:
+                return await self._call(made_by, use, method, parameters)
+            except Exception as error:
+                if self._set is None:
+                    raise ProviderClosed(PROVIDER) from error
+                if is_again or not (says_expired(error) and await self._renewed(made_by)):
+                    raise error_of_exception(about, error) from error
+        raise ProviderClosed(PROVIDER)
+
+    async def _call(
+        self, made_by: _Set, use: Use, method: str, parameters: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        function = cast("Callable[..., Awaitable[Mapping[str, object]]]", getattr(made_by.clients[use], method))
+        made_by.calls += 1
         try:
             return await function(**parameters)
-        except Exception as error:
-            if not self._clients:
-                raise ProviderClosed(PROVIDER) from error
-            raise error_of_exception(about, error) from error
+        finally:
+            made_by.calls -= 1
+            if not made_by.calls and made_by in self._retired:
+                self._retired.discard(made_by)
+                await made_by.stack.aclose()
+
+    async def _renewed(self, refused: _Set) -> bool:
+        """Say whether there are clients by now whose credentials were read after those that were refused."""
+        async with self._renewing:
+            if self._set is refused and time.monotonic() - refused.made_at >= RENEWAL_PAUSE_S:
+                opened = _Set()
+                try:
+                    await opened.open(self._settings)
+                except QueueError:
+                    return False  # what was refused says more
+                self._set = opened
+                self._retired.add(refused)  # its polls are not cut off: the last call closes it
+        return self._set is not refused
 
 
 def new_session() -> AioSession:

@@ -46,7 +46,7 @@ from queue_runtime.providers.errors import (
 from queue_runtime.providers.message import Message, QueueName, Receipt
 from queue_runtime.providers.sqs.settings import MAX_BATCH, MAX_BATCH_BYTES, PROVIDER
 
-__all__ = ["About", "error_of_code", "error_of_exception"]
+__all__ = ["About", "error_of_code", "error_of_exception", "says_expired"]
 
 THROTTLED_S = 5.0  # the service names no wait; its own SDK starts below a second
 SERVER_FAULT = 500
@@ -235,6 +235,17 @@ def error_of_exception(about: About, error: Exception) -> QueueError:
             return ProviderError(
                 PROVIDER, type(error).__name__, "the SDK failed", is_transient=True, context=about.context
             )
+
+
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+
+
+def says_expired(error: Exception) -> bool:
+    """Say whether the service refused credentials that were good and are over: others may be there by now."""
+    if not isinstance(error, ClientError):
+        return False
+    said = cast("Mapping[str, Mapping[str, object]]", error.response).get("Error", {})
+    return not _EXPIRED.isdisjoint({str(said.get("Code")), str(said.get("QueryErrorCode"))})
 
 
 def _error_of_answer(about: About, error: ClientError) -> QueueError:

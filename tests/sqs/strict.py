@@ -32,13 +32,14 @@ class Fault:
 
 
 class StrictServer:
-    """Answers like SQS. `asked`: every call, in the order in which they came."""
+    """Answers like SQS. `asked`: every call, in the order in which they came; `keys`: who asked."""
 
     def __init__(self) -> None:
         self.clock = ShiftedClock()
         self.url = ""
         self.queues: dict[str, StrictQueue] = {}
         self.asked: list[tuple[str, Json]] = []
+        self.keys: list[str] = []
         self._called: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self._actions: dict[str, Callable[[Json], Json]] = {
@@ -72,6 +73,7 @@ class StrictServer:
         action = request.headers["X-Amz-Target"].partition(".")[2]
         body: Json = await request.json()
         self.asked.append((action, body))
+        self.keys.append(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         self._called[action].set()
         fault = self._faults[action].pop(0) if self._faults[action] else None
         try:

@@ -47,8 +47,6 @@ CALLS = {
     "InvalidClientTokenId": AuthenticationFailed,
     "UnrecognizedClientException": AuthenticationFailed,
     "SignatureDoesNotMatch": AuthenticationFailed,
-    "ExpiredToken": AuthenticationFailed,
-    "ExpiredTokenException": AuthenticationFailed,
     "InvalidSecurity": AuthenticationFailed,
     f"{LEGACY}BatchRequestTooLong": BatchTooLarge,
     f"{LEGACY}TooManyEntriesInBatchRequest": BatchTooLarge,
