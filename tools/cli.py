@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from queue_runtime.tools.control_commands import control_app
+from queue_runtime.tools.emulator_commands import emulator_app
 from queue_runtime.tools.journal_commands import journal_app
 
 __all__ = ["app", "main"]
@@ -24,6 +25,7 @@ _PREFIXES = {"EngineSettings": "QUEUE_ENGINE_", "ProviderSettings": "QUEUE_"}
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(journal_app, name="journal")
 app.add_typer(control_app, name="control")
+app.add_typer(emulator_app, name="emulator")
 
 
 @app.callback()

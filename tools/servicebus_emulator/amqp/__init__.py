@@ -1,0 +1,1 @@
+"""AMQP 1.0 as bytes: values, frames, and messages cut where they need no change."""
