@@ -45,7 +45,9 @@ class Bots:
                 await asyncio.sleep(TICK_S)
 
     @asynccontextmanager
-    async def engine(self, journal: str, **environment: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    async def engine(
+        self, journal: str, *options: str, **environment: str
+    ) -> AsyncGenerator[asyncio.subprocess.Process]:
         """Run an engine until the block ends; SIGTERM unless it is dead by then."""
         given = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("QUEUE_", "AWS_"))},
@@ -57,7 +59,7 @@ class Bots:
             "QUEUE_ENGINE_RECEIVE_WAIT_S": "1",
             **environment,
         }
-        command = [sys.executable, "-c", "from queue_runtime.tools.cli import main; main()", "run"]
+        command = [sys.executable, "-c", "from queue_runtime.tools.cli import main; main()", "run", *options]
         with (self.folder / f"{journal}.err").open("ab") as errors:
             process = await asyncio.create_subprocess_exec(*command, env=given, stderr=errors)
         try:
@@ -183,3 +185,24 @@ async def test_one_variable_takes_a_bot_to_another_broker(ministack: LocalServer
 
         assert bots.names("start") == ["m"]
         await provider.close()
+
+
+async def test_provider_and_queue_are_options_and_the_rest_is_the_environment(
+    ministack: LocalServer, bots: Bots
+) -> None:
+    """`run --provider aws --queue NAME` needs no file: a FIFO queue is worked in order, and a signal drains it."""
+    harness = SqsHarness(ministack, is_fifo=True)
+    queue = await harness.make()
+    provider = await harness.open()
+    names = [f"m{number}" for number in range(5)]
+    await provider.send(queue, [Message(b"", message_id=name, session_id="s") for name in names])
+    environment = over_sqs(ministack, queue)
+    del environment["QUEUE_PROVIDER"], environment["QUEUE_NAME"]
+
+    async with bots.engine("journal", "--provider", "aws", "--queue", str(queue), **environment):
+        await bots.until(lambda: len(bots.names("end")) == len(names))
+
+    assert bots.names("end") == bots.names("start") == names
+    counts = await provider.counts(queue)
+    assert (counts.active, counts.in_flight, counts.dead_letters) == (0, 0, 0)
+    await provider.close()
