@@ -12,7 +12,7 @@ from queue_runtime.providers.sqs.errors import About, error_of_code
 from queue_runtime.providers.sqs.queues import Queue
 from queue_runtime.providers.sqs.settings import MAX_BATCH
 
-__all__ = ["Item", "call_batch", "chunks", "one_by_one", "side_by_side"]
+__all__ = ["Item", "call_batch", "chunks", "one_by_one", "settle_batch", "side_by_side"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,16 @@ async def call_batch(
         is_ours = failed.get("SenderFault") is not False
         answers[number] = error_of_code(items[number][1], code, text, is_server_fault=not is_ours)
     return [answers.get(number) or _unanswered(about) for number, (_, about) in enumerate(items)]
+
+
+async def settle_batch(
+    clients: Clients, method: str, queue: Queue, items: Sequence[Item]
+) -> list[Mapping[str, object] | QueueError]:
+    """As `call_batch`, for settlements and renewals: a call that failed as a whole is the answer of every item."""
+    try:
+        return await call_batch(clients, Use.CALL, method, queue, items)
+    except QueueError as error:
+        return [error] * len(items)
 
 
 def _list(answer: Mapping[str, object], name: str) -> list[Mapping[str, object]]:

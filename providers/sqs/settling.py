@@ -16,8 +16,9 @@ from queue_runtime.providers.errors import (
 )
 from queue_runtime.providers.message import DeadLetter, Receipt
 from queue_runtime.providers.port import Sent, SettleKind, Settlement
-from queue_runtime.providers.sqs.batching import Item, call_batch, chunks, one_by_one, side_by_side
-from queue_runtime.providers.sqs.clients import Clients, Use
+from queue_runtime.providers.sqs.batching import Item, chunks, one_by_one, settle_batch, side_by_side
+from queue_runtime.providers.sqs.clients import Clients
+from queue_runtime.providers.sqs.deletions import Deletions
 from queue_runtime.providers.sqs.errors import About
 from queue_runtime.providers.sqs.ledger import Ledger
 from queue_runtime.providers.sqs.queues import Queue, Queues
@@ -26,6 +27,7 @@ from queue_runtime.providers.sqs.settings import LONGEST_LOCK_S
 
 __all__ = ["Settler"]
 
+CHANGE = "change_message_visibility_batch"
 MAX_TEXT = 1_000  # of a reason or a description that has to be cut for a message that is nearly too large
 
 
@@ -34,6 +36,7 @@ class Settler:
 
     def __init__(self, clients: Clients, queues: Queues, sender: Sender, ledger: Ledger, clock: Clock) -> None:
         self._clients = clients
+        self._deletions = Deletions(clients)
         self._queues = queues
         self._sender = sender
         self._ledger = ledger
@@ -79,8 +82,7 @@ class Settler:
 
     async def _complete(self, queue: Queue, settlements: Sequence[Settlement]) -> list[QueueError | None]:
         items = [_item(queue, settlement.receipt, SettleKind.COMPLETE.value) for settlement in settlements]
-        calls = [partial(self._call, queue, "delete_message_batch", chunk) for chunk in chunks(items)]
-        return _errors(await side_by_side(calls))
+        return _errors(await self._deletions.delete(queue, items))
 
     async def _abandon(self, queue: Queue, settlements: Sequence[Settlement]) -> list[QueueError | None]:
         items: list[Item] = []
@@ -88,15 +90,9 @@ class Settler:
             entry, about = _item(queue, settlement.receipt, SettleKind.ABANDON.value)
             hidden_s = min(math.ceil(settlement.delay_s), LONGEST_LOCK_S)
             items.append(({**entry, "VisibilityTimeout": hidden_s}, about))
-        calls = [partial(self._call, queue, "change_message_visibility_batch", chunk) for chunk in chunks(items)]
+        calls = [partial(settle_batch, self._clients, CHANGE, queue, chunk) for chunk in chunks(items)]
         # In order: a group comes back in order only if its tail is released before its head.
         return _errors(await one_by_one(calls))
-
-    async def _call(self, queue: Queue, method: str, items: Sequence[Item]) -> list[Mapping[str, object] | QueueError]:
-        try:
-            return await call_batch(self._clients, Use.CALL, method, queue, items)
-        except QueueError as error:
-            return [error] * len(items)
 
     # --- dead letters ---
 
@@ -170,8 +166,7 @@ class Settler:
                 going.append((number, for_whole_s))
         items = [(_renewal(queue, receipts[number], for_s), number) for number, for_s in going]
         calls = [
-            partial(self._call, queue, "change_message_visibility_batch", chunk)
-            for chunk in chunks([item for item, _ in items])
+            partial(settle_batch, self._clients, CHANGE, queue, chunk) for chunk in chunks([item for item, _ in items])
         ]
         for (number, for_whole_s), answer in zip(going, await side_by_side(calls), strict=True):
             if isinstance(answer, QueueError):
