@@ -61,7 +61,7 @@ def test_sqs_is_measured_with_every_message_deleted_once() -> None:
 
     assert figures.receiving.keys() >= {PLAIN, CLIENT, ENGINE}
     assert figures.calls_per_message[PLAIN] >= 0.2  # a receive and a deletion for ten
-    assert figures.calls_per_message[CLIENT] > figures.calls_per_message[PLAIN]
+    assert figures.calls_per_message[CLIENT] < 0.5  # its deletions share calls: each on its own would make it 1.1
     assert figures.engine_over_plain.median > 0
     assert figures.p95_ms.median >= figures.p50_ms > 0
     assert figures.idle_cpu_percent > 0
