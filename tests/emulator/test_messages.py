@@ -6,29 +6,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusReceiveMode, ServiceBusSubQueue
-from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+from azure.servicebus import ServiceBusMessage, ServiceBusReceiveMode, ServiceBusSubQueue
+from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import MessageLockLostError, MessageNotFoundError
 
 from queue_runtime.tools.servicebus_emulator import Counts, ServiceBusEmulator
-
-WAIT_S = 20
-EMPTY_S = 0.5
-
-
-async def send(client: ServiceBusClient, queue: str, *bodies: str) -> None:
-    async with client.get_queue_sender(queue) as sender:
-        await sender.send_messages([ServiceBusMessage(body) for body in bodies])
-
-
-async def receive(receiver: ServiceBusReceiver, count: int) -> list[ServiceBusReceivedMessage]:
-    """Receive exactly so many messages."""
-    found: list[ServiceBusReceivedMessage] = []
-    while len(found) < count:
-        received = await receiver.receive_messages(count - len(found), max_wait_time=WAIT_S)
-        assert received, f"{len(found)} of {count} messages came"
-        found += received
-    return found
+from tests.emulator.sdk import EMPTY_S, receive, send
 
 
 async def test_a_message_arrives_as_it_was_sent(client: ServiceBusClient) -> None:

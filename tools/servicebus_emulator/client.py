@@ -62,8 +62,8 @@ class Client:
         path = path_of(audience).removesuffix(MANAGEMENT)
         token = decoded(request.value)
         try:
-            if path:
-                self._host.namespace.find(path)
+            if path and path not in self._host.namespace.queues:
+                raise Refused(Condition.NOT_FOUND, f"there is no queue {path}: create it, or correct the name")  # noqa: TRY301
             text = token.decode() if isinstance(token, bytes) else str(token)
             rights, expires_s = read_token(text, audience, self._host.keys)
             expires_at = expires_s * 1_000_000

@@ -1,0 +1,27 @@
+"""Sending and receiving through the SDK, in a line each."""
+
+from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+
+__all__ = ["EMPTY_S", "WAIT_S", "receive", "send"]
+
+WAIT_S = 20
+"""How long to wait for what comes: long, since a loaded machine takes its time."""
+EMPTY_S = 0.5
+"""How long to wait for what must not come."""
+
+
+async def send(client: ServiceBusClient, queue: str, *bodies: str, session: str | None = None) -> None:
+    """Send messages in one batch."""
+    async with client.get_queue_sender(queue) as sender:
+        await sender.send_messages([ServiceBusMessage(body, session_id=session) for body in bodies])
+
+
+async def receive(receiver: ServiceBusReceiver, count: int) -> list[ServiceBusReceivedMessage]:
+    """Receive exactly so many messages."""
+    found: list[ServiceBusReceivedMessage] = []
+    while len(found) < count:
+        received = await receiver.receive_messages(count - len(found), max_wait_time=WAIT_S)
+        assert received, f"{len(found)} of {count} messages came"
+        found += received
+    return found
