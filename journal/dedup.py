@@ -22,7 +22,7 @@ from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.key_file import SLICE, Coverage, KeyFile, check_key_file, merged, probe, write_key_file
 from queue_runtime.journal.settled_keys import KeyBatch, SettledKey
 
-__all__ = ["KeyFiles", "damaged_key_files"]
+__all__ = ["KeyFiles", "damaged_key_files", "key_file_paths"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class KeyFiles:
         """Newest first."""
         for leftover in folder.glob("*.keys.new"):
             leftover.unlink()
-        opened = [file for path in _paths(folder) if (file := _opened(path)) is not None]
+        opened = [file for path in key_file_paths(folder) if (file := _opened(path)) is not None]
         kept = [file for file in opened if not any(_covers(other, file) for other in opened)]
         for file in opened:
             if file not in kept:  # it was merged, and the process died before it went
@@ -200,23 +200,24 @@ class _Cancelled(Exception):  # noqa: N818 - ends a thread's work and reaches no
     pass
 
 
-def damaged_key_files(folder: Path) -> list[str]:
+def damaged_key_files(folder: Path) -> dict[Path, str]:
     """Read every key file of a journal, hold it against its sha256, and say of each that is damaged what was found.
 
     Files that an engine drops meanwhile are passed over. Blocks on the disk.
     """
-    found: list[str] = []
-    for path in _paths(folder):
+    found: dict[Path, str] = {}
+    for path in key_file_paths(folder):
         try:
             check_key_file(path)
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            found.append(f"key file {path} is damaged: {error}")
+            found[path] = f"key file {path} is damaged: {error}"
     return found
 
 
-def _paths(folder: Path) -> list[Path]:
+def key_file_paths(folder: Path) -> list[Path]:
+    """Return the key files of a journal, oldest first; each is named for the last position that it covers."""
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 

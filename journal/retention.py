@@ -23,7 +23,15 @@ from queue_runtime.journal import queries
 from queue_runtime.journal.errors import JournalError, JournalUnavailable
 from queue_runtime.journal.events import Completed
 from queue_runtime.journal.segment_file import FIRST, Shelf, empty_log
-from queue_runtime.journal.segments import Layout, has_log, remove_segment, size_of, stored_bytes, sync_folder
+from queue_runtime.journal.segments import (
+    Layout,
+    has_log,
+    remove_segment,
+    size_of,
+    stored_bytes,
+    sync_file,
+    sync_folder,
+)
 from queue_runtime.journal.settings import JournalSettings
 from queue_runtime.journal.snapshot import check_snapshot
 from queue_runtime.journal.writer import translated
@@ -118,18 +126,10 @@ def _move(source: Path, target: Path) -> None:
         half = target.with_name(f"{target.name}.new")
         shutil.copyfile(source, half)
         half.chmod(0o600)
-        _sync_file(half)
+        sync_file(half)
         half.rename(target)
     sync_folder(target.parent)
     source.unlink()
-
-
-def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _strip(sealed: list[_Sealed], is_stopping: Callable[[], bool]) -> None:
@@ -154,7 +154,7 @@ def _rewrite(path: Path, newest: Path) -> None:
         with translated(half, 1), closing(sqlite3.connect(half.as_uri(), uri=True, isolation_level=None)) as copy:
             has_bodies = _copy_stripped(copy, path, newest)
         if has_bodies:
-            _sync_file(half)
+            sync_file(half)
             half.rename(path)
             sync_folder(path.parent)
     finally:

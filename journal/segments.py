@@ -32,6 +32,7 @@ __all__ = [
     "remove_segment",
     "size_of",
     "stored_bytes",
+    "sync_file",
     "sync_folder",
 ]
 
@@ -152,6 +153,15 @@ def _check(folder: Path) -> None:
 def create_file(path: Path) -> None:
     """Create an empty file that only its owner can read, unless it is there."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+
+def sync_file(path: Path) -> None:
+    """Make what a file holds survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:

@@ -73,11 +73,12 @@ def verify(path: Path | str, *, head_key: bytes | None = None, anchors: Sequence
         unknown = sum(_is_unknown(position, row) for position, _, row in proof.rows())
         last, damage = proof.good_until, proof.damage
         dropped = tuple(position for position, _ in anchors if position < proof.base[0])
-        if damage is not None:
-            return Verdict(last, damage.position, str(damage), unknown, dropped)
         beside += [text for text in (seen.fault(proof.segments, last) for seen in snapshots) if text]
-        beside += [text for text in (segment.schema_fault() for segment in proof.segments) if text]
-    beside += damaged_key_files(layout.folder)
+        if damage is None:
+            beside += [text for text in (segment.schema_fault() for segment in proof.segments) if text]
+    beside += damaged_key_files(layout.folder).values()
+    if damage is not None:
+        return Verdict(last, damage.position, "; ".join((str(damage), *beside)), unknown, dropped)
     if beside:
         return Verdict(last, last + 1, f"{', '.join(beside)}; the rows are good", unknown, dropped)
     return Verdict(last, None, f"every row up to {last} is what was written", unknown, dropped)

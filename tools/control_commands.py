@@ -14,7 +14,7 @@ from typing import Annotated, cast
 
 import typer
 
-__all__ = ["ControlError", "control_app"]
+__all__ = ["ControlError", "control_app", "user_name"]
 
 control_app = typer.Typer(no_args_is_help=True, help="Ask or tell the engine of a journal; the next one, if none runs.")
 
@@ -86,7 +86,7 @@ def _act(folder: Path, who: str | None, request: dict[str, str]) -> None:
     from queue_runtime.engine.settings import EngineSettings  # noqa: PLC0415
     from queue_runtime.journal import JournalError  # noqa: PLC0415
 
-    asked = {**request, "who": who or _user()}
+    asked = {**request, "who": who or user_name()}
     try:
         _ask(folder, asked)
     except NoEngineError:
@@ -112,7 +112,8 @@ def _ask(folder: Path, request: dict[str, str]) -> dict[str, object]:
     return answer
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return who runs this, for the journal."""
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name

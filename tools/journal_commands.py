@@ -1,8 +1,9 @@
-"""`queue-runtime journal`: looking at a journal, beside the engine that writes it if one does."""
+"""`queue-runtime journal`: looking at a journal, beside the engine that writes it if one does; and repairing one."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["journal_app"]
 
-journal_app = typer.Typer(no_args_is_help=True, help="Look at a journal. Read-only; the engine may run meanwhile.")
+journal_app = typer.Typer(no_args_is_help=True, help="Look at a journal, beside its engine; or repair it.")
 
 Folder = Annotated[Path, typer.Argument(help="The journal's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -135,6 +136,38 @@ def verify_command(
     elif not chain_only:
         _print(f"good: no event up to {verdict.good_until} breaks a rule")
     raise typer.Exit(0 if is_good else 1)
+
+
+@journal_app.command()
+def repair(
+    accept_loss_after: Annotated[int, typer.Option(min=0, help="The last position to keep; later ones are lost.")],
+    folder: Folder = _DEFAULT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,  # noqa: FBT002
+) -> None:
+    """Keep a damaged journal up to a position, and move the rest aside. No engine may run."""
+    from queue_runtime.journal.repair import Repair  # noqa: PLC0415
+    from queue_runtime.tools.control_commands import user_name  # noqa: PLC0415
+
+    with Repair(folder, accept_loss_after, _head_key()) as begun:
+        if begun.plan is None:
+            _print("a repair that was begun earlier is ended")
+        else:
+            for fault in begun.plan.faults:
+                _print(f"damaged: {fault}")
+            _print(f"kept up to position {accept_loss_after}; {begun.plan.loss}")
+            _ask(yes=yes)
+        aside = begun.carry_out(user_name())
+    _print(f"repaired: what was there before is in {aside}, with all bodies; remove it when you need it no more")
+
+
+def _ask(*, yes: bool) -> None:
+    """Go on only if somebody wants it."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        print("error: nothing was done: pass --yes, or run this in a terminal", file=sys.stderr)
+        raise typer.Exit(2)
+    typer.confirm("Repair the journal?", abort=True)
 
 
 def _head_key() -> bytes | None:

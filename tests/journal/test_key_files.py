@@ -71,7 +71,7 @@ class WindowAgainstDict(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.files.close()
-        assert damaged_key_files(self.folder) == []
+        assert damaged_key_files(self.folder) == {}
         shutil.rmtree(self.folder)
         self.folder.mkdir()
 
@@ -198,10 +198,10 @@ async def test_verification_finds_a_flipped_bit_anywhere(folder: Path) -> None:
     """Records, filter, starts, trailer, checksum and hash: no byte of a key file is left out."""
     path = folder / names(folder)[0]
     good = path.read_bytes()
-    assert damaged_key_files(folder) == []
+    assert damaged_key_files(folder) == {}
     for at in (*range(0, len(good) - 112, 53), *range(len(good) - 112, len(good), 5)):
         path.write_bytes(flipped(path, at, at % 8))
-        (fault,) = damaged_key_files(folder)
+        (fault,) = damaged_key_files(folder).values()
         assert f"{path.name} is damaged" in fault
         path.write_bytes(good)
 
