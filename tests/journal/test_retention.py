@@ -223,7 +223,7 @@ async def test_a_rewrite_that_fails_leaves_the_segment_as_it_was(
     def fail(_path: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(retention, "_sync_file", fail)
+    monkeypatch.setattr(retention, "sync_file", fail)
     with caplog.at_level(logging.WARNING):
         running = await rotate(folder, WITHOUT_BODIES, range(1, 2))
     assert "stay as they are until the next rotation" in caplog.text
