@@ -86,11 +86,11 @@ async def test_the_loop_pauses_while_a_commit_is_late_and_not_otherwise(monkeypa
     await turns_for(0.004)
     assert paused == []
     with guard:
-        await turns_for(0.006)
+        while len(paused) <= 10:  # noqa: ASYNC110 - turns are what is counted
+            await asyncio.sleep(0)
     count = len(paused)
     await turns_for(0.004)
 
-    assert count > 10
     assert len(paused) == count
     assert max(paused) < 0.001
 
