@@ -204,6 +204,7 @@ class Queue:
                 self.store.drop(stored)
             case Outcome.DEFER:
                 stored.state = State.DEFERRED
+                self._return(stored, now, is_counted=False)
             case Outcome.DEAD_LETTER:
                 self._bury(stored, settlement.reason, settlement.description, now)
             case Outcome.ABANDON | Outcome.RELEASE:
