@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import os
 import random
 import traceback
 from collections.abc import Awaitable
@@ -37,6 +39,9 @@ _STOPPING = "the engine is stopping"
 _LOST_UNRUN = "its lock was lost before the handler ran"
 _LONGEST_SWEEP_S = 0.25
 _SHORTEST_SWEEP_S = 0.01
+_CAME_BACK = 70  # what sysexits.h calls a fault of the software
+
+logger = logging.getLogger("queue_runtime.engine")
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +90,7 @@ class Dispatcher:
         self._sweeper: asyncio.Task[None] | None = None
         self._threads = HandlerThreads(settings.threads)
         self._is_releasing = False
+        self._pid = os.getpid()
 
     def run(self, effect: RunHandler) -> None:
         """Run an attempt as soon as a worker is free."""
@@ -148,6 +154,9 @@ class Dispatcher:
             raise
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             return self._failed(run, error)
+        finally:
+            if os.getpid() != self._pid:
+                _end_child(run.key)
         if isinstance(result, _RaisedInThread):
             return self._failed(run, result.error)
         return HandlerReturned(self._core.now(), context.attempt, digest(result), tuple(context.outgoing))
@@ -230,6 +239,12 @@ class Dispatcher:
             self._sweeper.cancel()
         await self._workers.close()
         self._threads.close()
+
+
+def _end_child(key: str) -> None:
+    """End a forked child that comes back from its handler: it shares its parent's sockets, and what wakes its loop."""
+    logger.error("the handler of message %s forked, and the child did not end; end it with os._exit()", key)
+    os._exit(_CAME_BACK)
 
 
 def _verdict(error: BaseException) -> ErrorVerdict:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,6 +68,7 @@ class SqliteJournal:
             await journal._writer.close()
             owned.free()
             raise
+        _opened.add(journal)
         return journal
 
     async def _start(self, acknowledged: GroupEnd, *, after_failure: bool = False) -> None:
@@ -244,7 +247,19 @@ class SqliteJournal:
 
     def _check_usable(self) -> None:
         if self._is_closed:
-            msg = f"journal {self._owned.layout.folder} is closed; open it again"
+            msg = f"journal {self._owned.layout.folder} is closed, or another process forked this one; open it again"
             raise JournalError(msg)
         if self._failure is not None:
             raise JournalUnavailable(self._failure)
+
+
+_opened: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """Shut our copies in a forked child, which may run on in a copy of the loop: one process writes a journal."""
+    for journal in list(_opened):
+        journal._is_closed = True  # noqa: SLF001 - of this file; `close` would write
+
+
+os.register_at_fork(after_in_child=_close_in_child)
