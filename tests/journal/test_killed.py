@@ -1,6 +1,8 @@
 """What a process that died, or a power cut, leaves behind."""
 
 import asyncio
+import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import pytest
 
 from queue_runtime.journal.errors import JournalCorrupt
 from queue_runtime.journal.log import SqliteJournal
+from queue_runtime.journal.settings import JournalSettings
 from tests.journal.examples import SEGMENT, image, life, prove, read, step
 
 WAL = f"{SEGMENT}-wal"
+WAL_HEADER, FRAME_HEADER, PAGE = 32, 24, 8_192
 
 APPEND_FOR_EVER = """
 import asyncio, sys
@@ -72,18 +76,53 @@ async def torn(tmp_path: Path) -> tuple[Path, int, int]:
     return folder, begin, end
 
 
+def _cuts(begin: int, end: int) -> list[int]:
+    """Return the edges of every frame, its header and its page, a byte to each side, and bytes drawn by chance."""
+    frames = range(WAL_HEADER, end, FRAME_HEADER + PAGE)
+    edges = [edge + off for frame in frames for edge in (frame, frame + 8, frame + FRAME_HEADER) for off in (-1, 0, 1)]
+    return sorted({cut for cut in (*edges, *random.Random(34).choices(range(begin, end), k=60)) if begin <= cut < end})
+
+
 async def test_K34_a_torn_tail_recovers_to_the_last_acknowledged_commit(torn: tuple[Path, int, int]) -> None:
     """Wherever a power cut tears the commit that nobody was told of, what came before is whole, and goes on."""
     folder, begin, end = torn
     content = (folder / WAL).read_bytes()
-    ends = [begin, begin + 1, *range(begin + 24, end, (end - begin) // 40), end - 1]
-    for cut in ends:
+    assert (end - begin) % (FRAME_HEADER + PAGE) == 0, "the edges are where they are thought to be"
+    for cut in _cuts(begin, end):
         dead = image(folder, f"cut-{cut}")
         (dead / WAL).write_bytes(content[:cut])
         assert await read(dead) == list(life(1)), f"cut at {cut} of {begin} to {end}"
+        shutil.rmtree(dead)
 
     whole = image(folder, "whole")
     assert (await read(whole))[:6] == [*life(1), *life(2)]  # durable, though nobody was told
+
+
+async def test_K34_a_log_that_is_used_again_recovers_to_the_last_acknowledged_commit(tmp_path: Path) -> None:
+    """Behind its end there are whole commits of the time before: cut there or not, none of them comes back."""
+    settings = JournalSettings(checkpoint_pages=8)
+    journal = await SqliteJournal.open(tmp_path / "journal", settings)
+    number, wal = 0, tmp_path / "journal" / WAL
+    while True:
+        number += 1
+        before = wal.read_bytes()[:WAL_HEADER]
+        await journal.wait(journal.append([step(number, 9_000)]))
+        if number > 20 and wal.read_bytes()[:WAL_HEADER] != before:
+            break  # this commit is the first of the log, and the rest of the file is older
+    folder = image(tmp_path / "journal", "dead")
+    (folder / f"{SEGMENT}-shm").unlink()
+    await journal.close()
+    content = (folder / WAL).read_bytes()
+    salt = content[16:24]
+    frames = range(WAL_HEADER, len(content), FRAME_HEADER + PAGE)
+    ours = [frame for frame in frames if content[frame + 8 : frame + 16] == salt]
+    end = ours[-1] + FRAME_HEADER + PAGE
+    assert end < len(content)
+    for cut in (*_cuts(end, len(content)), len(content)):
+        dead = image(folder, f"cut-{cut}")
+        (dead / WAL).write_bytes(content[:cut])
+        assert [event.at for event in await read(dead)] == list(range(1, number + 1)), f"cut at {cut} of {len(content)}"
+        shutil.rmtree(dead)
 
 
 async def test_K34_a_tail_of_zeros_or_rubbish_recovers_as_well(torn: tuple[Path, int, int]) -> None:
