@@ -133,6 +133,46 @@ async def test_the_state_is_stored_while_the_engine_runs() -> None:
         await bench.until(lambda: bench.journal.packed != stored)
 
 
+async def test_the_state_is_stored_every_hour_in_which_something_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet engine does not wait for its so-manieth event; one where nothing happens stores nothing."""
+    monkeypatch.setattr(housekeeping, "_HOUR_S", 0.05)
+    bench = Bench()
+    router, _ = _counting()
+    async with bench.engine(router, snapshot_every_events=1_000_000, recent_keys=1_000_000):
+        over = time.monotonic() + 0.2
+        await bench.until(lambda: time.monotonic() > over)
+        assert bench.journal.packed is None, "hours have passed, and nothing happened"
+        for number in range(2):  # the second hour is as good as the first
+            stored = bench.journal.packed
+            await bench.send(*_numbered(number))
+            await bench.until_empty()
+            await bench.until(lambda stored=stored: bench.journal.packed != stored)
+
+
+async def test_keys_that_cannot_be_sealed_wait_in_memory_and_are_sealed_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While key files cannot be written nothing is forgotten; what waits goes in one batch when they can be."""
+    monkeypatch.setattr(housekeeping, "_RETRY_S", 0.05)
+    bench = Bench()
+    router, seen = _counting()
+    bench.journal.keys.is_writable = False
+    async with bench.engine(router, recent_keys=2):
+        await bench.send(*_numbered(*range(40)))
+        await bench.until_empty()
+        await bench.send(*_numbered(*range(40)))
+        await bench.until_empty()
+        assert len(seen) == 40, "what waits is known"
+        bench.journal.keys.is_writable = True
+        await bench.until(lambda: bench.count(KeysSealed) == 1)
+        await bench.send(*_numbered(*range(40)))
+        await bench.until_empty()
+        await bench.until(lambda: bench.count(KeysSealed) > 1)
+
+    assert len(seen) == 40
+    assert bench.count(KeysSealing) < 6, "not one batch for every two keys"
+
+
 async def test_missing_key_files_are_told_of_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Idempotency is lost for what they covered, and the engine runs all the same."""
     bench = Bench()
