@@ -259,7 +259,8 @@ _opened: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 def _close_in_child() -> None:
     """Shut our copies in a forked child, which may run on in a copy of the loop: one process writes a journal."""
     for journal in list(_opened):
-        journal._is_closed = True  # noqa: SLF001 - of this file; `close` would write
+        # `close` would write.
+        journal._is_closed = True  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - of this file
 
 
 os.register_at_fork(after_in_child=_close_in_child)
