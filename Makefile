@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Two workers: the tests wait for little, and CI machines have two cores.
 WORKERS ?= 2
 # Decided by no clock, no chance and no I/O, so every branch of them can be reached by a test, and is.
-PURE := engine/decide.py,engine/decide_breaker.py,engine/decide_session.py,engine/decide_settle.py,engine/effects.py,engine/inputs.py,engine/policy.py,engine/transitions.py,journal/adopted.py,journal/engine_events.py,journal/engine_rules.py,journal/events.py,journal/evolve.py,journal/invariants.py,journal/message_events.py,journal/message_state.py,journal/rules.py,journal/sender_order.py,journal/settled_keys.py,journal/state.py,journal/tracks.py
+PURE := engine/decide.py,engine/decide_breaker.py,engine/decide_session.py,engine/decide_settle.py,engine/effects.py,engine/inputs.py,engine/policy.py,engine/transitions.py,journal/adopted.py,journal/engine_events.py,journal/engine_rules.py,journal/events.py,journal/evolve.py,journal/invariants.py,journal/message_events.py,journal/message_state.py,journal/rules.py,journal/sender_order.py,journal/settled_keys.py,journal/state.py,journal/tracks.py,tools/servicebus_emulator/broker/browse.py,tools/servicebus_emulator/broker/locks.py,tools/servicebus_emulator/broker/message.py,tools/servicebus_emulator/broker/namespace.py,tools/servicebus_emulator/broker/queue.py,tools/servicebus_emulator/broker/recent.py,tools/servicebus_emulator/broker/refusal.py,tools/servicebus_emulator/broker/sessions.py,tools/servicebus_emulator/broker/store.py,tools/servicebus_emulator/emulated_queue.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-heavy lint types imports unit coverage bench crash docs wheel clean

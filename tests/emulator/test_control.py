@@ -7,11 +7,9 @@ import json
 import signal
 import sys
 
-import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from queue_runtime.tools.servicebus_emulator import Control, ServiceBusEmulator
-from queue_runtime.tools.servicebus_emulator.emulated_queue import EmulatedQueue, parse_queue
 from tests.emulator.sdk import receive, send
 
 
@@ -84,39 +82,3 @@ async def test_a_queue_comes_and_goes_while_it_runs(emulator: ServiceBusEmulator
     assert emulator.count("orders").active == 0
     await send(client, "orders", "b")
     assert emulator.count("orders").active == 1
-
-
-def test_a_queue_is_described_in_a_text() -> None:
-    """Each option of a text sets its field, and the defaults are those of a plain name."""
-    text = "pulls,sessions,lock=30,deliveries=3,ttl=1.5,duplicates=60,dead-letter-expired,forward=a/b,max-message=9"
-    assert parse_queue(text + ",max-bytes=99") == EmulatedQueue(
-        name="pulls",
-        sessions=True,
-        lock_s=30,
-        max_delivery_count=3,
-        ttl_s=1.5,
-        duplicate_window_s=60,
-        dead_letter_expired=True,
-        forward_to="a/b",
-        max_message_bytes=9,
-        max_bytes=99,
-    )
-    assert parse_queue("orders") == EmulatedQueue(name="orders")
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("orders,color=red", "color"),
-        ("orders,lock", "lock"),
-        ("orders,sessions=1", "sessions"),
-        ("orders,lock=soon", "soon"),
-        ("orders,deliveries=0", "max_delivery_count"),
-        ("a b", "a b"),
-        ("", "''"),
-    ],
-)
-def test_a_text_that_describes_no_queue_says_why(text: str, named: str) -> None:
-    """The error names the option, or the value, that cannot be."""
-    with pytest.raises(ValueError, match=named):
-        parse_queue(text)

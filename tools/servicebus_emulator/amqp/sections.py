@@ -15,6 +15,7 @@ from queue_runtime.tools.servicebus_emulator.amqp.encode import (
     list_of,
     long,
     map_of,
+    string,
     symbol,
     timestamp,
     uint,
@@ -37,6 +38,7 @@ _ENQUEUED = symbol("x-opt-enqueued-time")
 _LOCKED_UNTIL = symbol("x-opt-locked-until")
 _STATE = symbol("x-opt-message-state")
 _OURS = frozenset({_SEQUENCE, _FIRST_SEQUENCE, _ENQUEUED, _LOCKED_UNTIL, _STATE, _LOCK_TOKEN})
+_DEAD_LETTER = (string("DeadLetterReason"), string("DeadLetterErrorDescription"))
 _LOCK_TOKEN_HEAD = described(DELIVERY_ANNOTATIONS, b"")
 _FALSE = b"\x42"
 
@@ -145,6 +147,9 @@ def message(stored: Stored, *, is_peeked: bool = False) -> bytes:
     application: Mapping[bytes, bytes] = content.application
     if stored.changes:
         application = {**application, **stored.changes}
+    if stored.dead_letter is not None:
+        stated = {name: string(text) for name, text in zip(_DEAD_LETTER, stored.dead_letter, strict=True) if text}
+        application = {**application, **stated}
     if application:
         parts.append(described(APPLICATION, map_of(application)))
     parts.append(content.body)

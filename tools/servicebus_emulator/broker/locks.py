@@ -73,10 +73,8 @@ class Locks:
 
     def release(self, stored: Stored) -> None:
         """Unlock a message, whatever becomes of it."""
-        token, stored.token = stored.token, None
-        if token is None:
-            return
-        del self._locked[token]
+        token, stored.token = stored.token or b"", None
+        self._locked.pop(token, None)
         if self._sessions is not None:
             self._sessions.let_go(stored.content.session_id or "", token)
 

@@ -60,6 +60,7 @@ class Stored:
         token: of the lock, 16 bytes, while it is locked.
         locked_until: end of the lock.
         changes: encoded application properties that were set since, by encoded key.
+        dead_letter: why it is one, if it is: reason and description.
         first_sequence: the number it had in the queue that it was sent to, if it was moved since.
     """
 
@@ -72,4 +73,5 @@ class Stored:
     token: bytes | None = None
     locked_until: int = 0
     changes: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    dead_letter: tuple[str, str] | None = None
     first_sequence: int | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from queue_runtime.tools.servicebus_emulator.amqp.encode import string
 from queue_runtime.tools.servicebus_emulator.broker.message import Content, Stored
 from queue_runtime.tools.servicebus_emulator.broker.queue import Queue
 from queue_runtime.tools.servicebus_emulator.broker.refusal import Condition, Refused
@@ -47,7 +46,7 @@ class Namespace:
         self.queues[path] = Queue(settings.name, settings, self._tokens, self)
         below = replace(settings, sessions=False, ttl_s=None, forward_to=None, duplicate_window_s=None)
         for sub_queue in (DEAD_LETTERS, TRANSFER_DEAD_LETTERS):
-            self.queues[path + sub_queue] = Queue(settings.name + sub_queue, below, self._tokens, None)
+            self.queues[path + sub_queue] = Queue(settings.name + sub_queue, below, self._tokens, self, is_last=True)
 
     def remove(self, name: str) -> list[Queue]:
         """Delete a queue, with its sub-queues and all that they hold, and return what is gone.
@@ -89,10 +88,7 @@ class Namespace:
         target = self.queues.get(queue.name.lower() + where)
         if target is None:
             return  # the queue was deleted, and this with it
-        names = ("DeadLetterReason", "DeadLetterErrorDescription")
-        stated = {string(name): string(text) for name, text in zip(names, why, strict=True) if text}
-        buried = target.adopt(stored, now)
-        buried.changes = {**stored.changes, **stated}
+        target.adopt(stored, now).dead_letter = why
         self.stirred.add(target)
 
     def forward(self, queue: Queue, stored: Stored, now: int) -> None:

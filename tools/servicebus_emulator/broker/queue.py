@@ -66,20 +66,24 @@ class Queue:
         name: of the queue, with its path in it if it is a sub-queue.
         settings: what it is like.
         tokens: yields the tokens of locks: 16 bytes, never twice the same.
-        routes: where messages go from here. None for dead letters: they do not expire, and stay however often they are
-            delivered. Source: Service Bus, "Overview of Service Bus dead-letter queues".
+        routes: where messages go from here.
+        is_last: dead letters are kept here: they do not expire, and stay however often they are delivered. Source:
+            Service Bus, "Overview of Service Bus dead-letter queues".
     """
 
-    def __init__(self, name: str, settings: EmulatedQueue, tokens: Iterator[bytes], routes: Routes | None) -> None:
+    def __init__(
+        self, name: str, settings: EmulatedQueue, tokens: Iterator[bytes], routes: Routes, *, is_last: bool = False
+    ) -> None:
         lock_us = round(settings.lock_s * SECOND)
         self.name = name
         self.settings = settings
         self.store = Store(has_sessions=settings.sessions)
         self.sessions = Sessions(name, lock_us) if settings.sessions else None
         self.locks = Locks(name, lock_us, tokens, self.sessions)
-        self.lost: list[int] = []
+        self.lost: list[int | None] = []
         """Holders of sessions whose lock has ended; cleared by who tells them."""
         self._routes = routes
+        self._is_last = is_last
         window_s = settings.duplicate_window_s
         self._recent = Recent(None if window_s is None else round(window_s * SECOND))
 
@@ -136,7 +140,7 @@ class Queue:
 
     def _enqueue(self, stored: Stored, now: int) -> None:
         """Let a message be delivered. Its time to live begins here. Source: Service Bus, "Message expiration"."""
-        if self.settings.forward_to is not None and self._routes is not None:
+        if self.settings.forward_to is not None:
             self.store.drop(stored)
             self._routes.forward(self, stored, now)
             return
@@ -193,7 +197,7 @@ class Queue:
             Refused: its lock is lost, or it is to be dead-lettered and is a dead letter already.
         """
         stored = self.locks.held(token, now)
-        if settlement.outcome is Outcome.DEAD_LETTER and self._routes is None:
+        if settlement.outcome is Outcome.DEAD_LETTER and self._is_last:
             text = f"{self.name} holds dead letters already: complete the message, or abandon it"
             raise Refused(Condition.NOT_ALLOWED, text)
         self.locks.release(stored)
@@ -207,8 +211,8 @@ class Queue:
                 self._return(stored, now, is_counted=False)
             case Outcome.DEAD_LETTER:
                 self._bury(stored, settlement.reason, settlement.description, now)
-            case Outcome.ABANDON | Outcome.RELEASE:
-                self._return(stored, now, is_counted=settlement.outcome is Outcome.ABANDON)
+            case abandoned_or_released:
+                self._return(stored, now, is_counted=abandoned_or_released is Outcome.ABANDON)
 
     def free(self, session: Session, now: int, *, is_lost: bool) -> None:
         """Take a session from its holder, which gives its messages back: counted if the lock was lost, not if it was
@@ -226,7 +230,7 @@ class Queue:
         """
         stored.delivery_count += is_counted
         most = self.settings.max_delivery_count
-        if self._routes is not None and stored.delivery_count >= most:
+        if not self._is_last and stored.delivery_count >= most:
             text = f"Message could not be consumed after {most} delivery attempts."
             self._bury(stored, "MaxDeliveryCountExceeded", text, now)
         elif stored.expires_at is not None and stored.expires_at <= now:
@@ -243,8 +247,7 @@ class Queue:
 
     def _bury(self, stored: Stored, reason: str, description: str, now: int) -> None:
         self.store.drop(stored)
-        if self._routes is not None:
-            self._routes.bury(self, stored, reason, description, now)
+        self._routes.bury(self, stored, reason, description, now)
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -260,8 +263,7 @@ class Queue:
             self.locks.release(stored)
             self._return(stored, now, is_counted=True)
         for session in self.sessions.lapsed(now) if self.sessions is not None else ():
-            if session.holder is not None:
-                self.lost.append(session.holder)
+            self.lost.append(session.holder)
             self.free(session, now, is_lost=True)
         for stored in self.store.expired(now):
             if stored.token is None:
