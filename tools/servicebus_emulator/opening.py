@@ -108,7 +108,11 @@ class Opening:
             self._host.namespace.find(entity)
         if asked.is_receiver:
             replies = Replies(channel, asked.handle, path)
-            self._replies[channel, _address(asked.target)] = replies
+            for name in (
+                _address(asked.target),
+                str(decoded(asked.name)),
+            ):  # Python names the one, JavaScript the other
+                self._replies[channel, name] = replies
             self._accept(channel, asked, replies)
             return
         entity = path.removesuffix(MANAGEMENT)

@@ -6,6 +6,7 @@ Sources: OASIS amqp-core-messaging-v1.0, section 3.2; Service Bus, "AMQP 1.0 in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from uuid import uuid4
 
 from queue_runtime.tools.servicebus_emulator.amqp.codec import CodecError, decoded, end_of, items, pairs
 from queue_runtime.tools.servicebus_emulator.amqp.encode import (
@@ -65,7 +66,7 @@ def sections(payload: bytes) -> Iterable[tuple[int, int, int, int]]:
 
 
 def parse(payload: bytes) -> Content:
-    """Cut a message.
+    """Cut a message; one without an id is given one, on which JavaScript's client relies.
 
     Raises:
         CodecError: it is none.
@@ -87,14 +88,16 @@ def parse(payload: bytes) -> Content:
         elif code >= DATA:
             body = start
             break
+    if not fields or fields[MESSAGE_ID] == NULL:
+        fields = [string(uuid4().hex), *fields[1:]]
     due = decoded(annotations[_SCHEDULED]) if _SCHEDULED in annotations else None
     session = decoded(fields[SESSION_ID]) if len(fields) > SESSION_ID else None
     ttl = decoded(header[2]) if len(header) > 2 else None
-    message_id = decoded(fields[MESSAGE_ID]) if fields else None
+    message_id = decoded(fields[MESSAGE_ID])
     return Content(
         header=tuple(header),
         annotations={key: value for key, value in annotations.items() if key not in _OURS},
-        properties=described(PROPERTIES, list_of(fields)) if fields else b"",
+        properties=described(PROPERTIES, list_of(fields)),
         application=application,
         body=payload[body:],
         message_id=message_id if isinstance(message_id, str | bytes | int) else None,
