@@ -16,6 +16,8 @@ from azure.servicebus.exceptions import ServiceBusAuthenticationError, ServiceBu
 from queue_runtime.tools.servicebus_emulator import AccessKey, Right, ServiceBusEmulator
 from tests.emulator.sdk import receive, send
 
+pytestmark = pytest.mark.heavy  # the SDK takes a second for each link that it opens and closes
+
 
 @pytest.fixture
 async def guarded() -> AsyncIterator[ServiceBusEmulator]:

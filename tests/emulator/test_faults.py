@@ -17,7 +17,7 @@ from azure.servicebus.exceptions import (
 )
 
 from queue_runtime.tools.servicebus_emulator import Counts, ServiceBusEmulator
-from tests.emulator.sdk import WAIT_S, receive, send
+from tests.emulator.sdk import WAIT_S, given, receive, send
 
 EMPTY = Counts(active=0, locked=0, deferred=0, scheduled=0, dead_lettered=0)
 
@@ -34,11 +34,12 @@ async def test_a_busy_server_refuses_what_it_was_told(client: ServiceBusClient, 
     assert emulator.count("orders").active == 1
 
 
+@pytest.mark.heavy
 async def test_a_settlement_whose_answer_is_lost_was_applied(
-    client: ServiceBusClient, patient: ServiceBusClient, emulator: ServiceBusEmulator
+    patient: ServiceBusClient, emulator: ServiceBusEmulator
 ) -> None:
     """The message is gone although the client cannot know: its lock is lost when it asks again."""
-    await send(client, "orders", "a")
+    given(emulator, "orders", "a")
     async with patient.get_queue_receiver("orders") as receiver:
         (received,) = await receive(receiver, 1)
         emulator.faults.lose_settlements(1)
@@ -61,11 +62,12 @@ async def test_a_link_that_is_gone_is_a_connection_error(
     assert emulator.count("orders").active == 2
 
 
+@pytest.mark.heavy
 async def test_a_message_locked_over_a_cut_link_settles_by_request(
-    client: ServiceBusClient, patient: ServiceBusClient, emulator: ServiceBusEmulator
+    patient: ServiceBusClient, emulator: ServiceBusEmulator
 ) -> None:
     """The lock of a message outlives its link: the SDK settles it through the management link."""
-    await send(client, "orders", "a")
+    given(emulator, "orders", "a")
     async with patient.get_queue_receiver("orders") as receiver:
         (received,) = await receive(receiver, 1)
         emulator.faults.drop_connections()
@@ -88,7 +90,7 @@ async def test_a_disabled_queue_refuses_everything(client: ServiceBusClient, emu
 
 async def test_an_expired_token_ends_its_links(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """A link whose token expired is detached for want of authorization; a new token opens a new one."""
-    await send(client, "orders", "a")
+    given(emulator, "orders", "a")
     async with client.get_queue_receiver("orders") as receiver:
         emulator.faults.expire_tokens()
         with pytest.raises(ServiceBusAuthorizationError):

@@ -8,7 +8,9 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import MessageSizeExceededError, ServiceBusQuotaExceededError
 
 from queue_runtime.tools.servicebus_emulator import Counts, EmulatedQueue, ServiceBusEmulator
-from tests.emulator.sdk import receive, send
+from tests.emulator.sdk import given, receive
+
+pytestmark = pytest.mark.heavy  # the SDK takes a second for each link that it opens and closes
 
 
 async def test_sizes_are_limited_by_message_by_batch_and_by_queue(
@@ -44,7 +46,7 @@ async def test_no_more_is_locked_than_there_is_credit_for(
     client: ServiceBusClient, emulator: ServiceBusEmulator
 ) -> None:
     """A receiver gets as many as it asks for, with prefetch as many more; what it did not see goes back uncounted."""
-    await send(client, "orders", *"abcdefgh")
+    given(emulator, "orders", *"abcdefgh")
     async with client.get_queue_receiver("orders") as receiver:
         first = await receive(receiver, 3)
         assert emulator.count("orders") == Counts(active=5, locked=3, deferred=0, scheduled=0, dead_lettered=0)
@@ -69,8 +71,8 @@ async def test_what_cannot_be_forwarded_is_in_the_transfer_dead_letters(
     """A message moves on under a new number with its old one beside it, or lands in the transfer sub-queue."""
     emulator.add_queue("first,forward=orders")
     emulator.add_queue("lost,forward=nowhere")
-    await send(client, "first", "a")
-    await send(client, "lost", "b")
+    given(emulator, "first", "a")
+    given(emulator, "lost", "b")
     async with client.get_queue_receiver("orders") as receiver:
         (received,) = await receive(receiver, 1)
         assert (str(received), received.enqueued_sequence_number) == ("a", 1)

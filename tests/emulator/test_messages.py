@@ -11,7 +11,7 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import MessageLockLostError, MessageNotFoundError
 
 from queue_runtime.tools.servicebus_emulator import Counts, ServiceBusEmulator
-from tests.emulator.sdk import EMPTY_S, receive, send
+from tests.emulator.sdk import EMPTY_S, given, receive
 
 
 async def test_a_message_arrives_as_it_was_sent(client: ServiceBusClient) -> None:
@@ -47,7 +47,7 @@ async def test_a_message_arrives_as_it_was_sent(client: ServiceBusClient) -> Non
 
 async def test_each_outcome_does_what_it_says(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """Complete removes, abandon returns counted, dead-letter moves with its reason, defer sets aside."""
-    await send(client, "orders", "a", "b", "c", "d")
+    given(emulator, "orders", "a", "b", "c", "d")
     async with client.get_queue_receiver("orders") as receiver:
         one, two, three, four = await receive(receiver, 4)
         await receiver.complete_message(one)
@@ -68,9 +68,9 @@ async def test_each_outcome_does_what_it_says(client: ServiceBusClient, emulator
     assert emulator.count("orders") == Counts(active=0, locked=0, deferred=0, scheduled=0, dead_lettered=0)
 
 
-async def test_a_lock_that_ends_gives_the_message_back(client: ServiceBusClient) -> None:
+async def test_a_lock_that_ends_gives_the_message_back(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """Without a renewal a message is delivered again, counted; with one it is not; the old lock settles nothing."""
-    await send(client, "quick", "a")
+    given(emulator, "quick", "a")
     async with client.get_queue_receiver("quick") as receiver, client.get_queue_receiver("quick") as other:
         (first,) = await receive(receiver, 1)
         until = first.locked_until_utc
@@ -85,9 +85,11 @@ async def test_a_lock_that_ends_gives_the_message_back(client: ServiceBusClient)
         await other.complete_message(second)
 
 
-async def test_a_message_that_fails_too_often_is_dead_lettered(client: ServiceBusClient) -> None:
+async def test_a_message_that_fails_too_often_is_dead_lettered(
+    client: ServiceBusClient, emulator: ServiceBusEmulator
+) -> None:
     """After the deliveries that its queue allows a message is a dead letter, with the service's reason."""
-    await send(client, "thrice", "a")
+    given(emulator, "thrice", "a")
     async with client.get_queue_receiver("thrice") as receiver:
         for count in range(3):
             (received,) = await receive(receiver, 1)
@@ -101,7 +103,7 @@ async def test_a_message_that_fails_too_often_is_dead_lettered(client: ServiceBu
 
 async def test_receive_and_delete_leaves_nothing(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """A receiver that deletes has each message once, without a lock."""
-    await send(client, "orders", "a", "b")
+    given(emulator, "orders", "a", "b")
     mode = ServiceBusReceiveMode.RECEIVE_AND_DELETE
     async with client.get_queue_receiver("orders", receive_mode=mode) as receiver:
         received = await receive(receiver, 2)

@@ -16,13 +16,15 @@ from azure.servicebus.exceptions import (
 )
 
 from queue_runtime.tools.servicebus_emulator import Counts, ServiceBusEmulator
-from tests.emulator.sdk import EMPTY_S, WAIT_S, receive, send
+from tests.emulator.sdk import EMPTY_S, WAIT_S, given, receive, send
 
 
-async def test_a_session_gives_its_own_messages_in_order(client: ServiceBusClient) -> None:
+async def test_a_session_gives_its_own_messages_in_order(
+    client: ServiceBusClient, emulator: ServiceBusEmulator
+) -> None:
     """A receiver of a session has that session's messages alone, in their order, an abandoned one first again."""
-    await send(client, "pulls", "a1", "a2", "a3", session="a")
-    await send(client, "pulls", "b1", session="b")
+    given(emulator, "pulls", "a1", "a2", "a3", session="a")
+    given(emulator, "pulls", "b1", session="b")
     async with client.get_queue_receiver("pulls", session_id="a") as receiver:
         received = await receive(receiver, 3)
         assert [(str(one), one.session_id) for one in received] == [("a1", "a"), ("a2", "a"), ("a3", "a")]
@@ -35,9 +37,9 @@ async def test_a_session_gives_its_own_messages_in_order(client: ServiceBusClien
         assert await receiver.receive_messages(max_wait_time=EMPTY_S) == []
 
 
-async def test_a_session_has_one_receiver_at_a_time(client: ServiceBusClient) -> None:
+async def test_a_session_has_one_receiver_at_a_time(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """A held session is refused to others; it is free as soon as its receiver closes, and its messages uncounted."""
-    await send(client, "pulls", "a1", session="a")
+    given(emulator, "pulls", "a1", session="a")
     async with client.get_queue_receiver("pulls", session_id="a") as receiver:
         await receive(receiver, 1)
         with pytest.raises(SessionCannotBeLockedError):
@@ -48,10 +50,12 @@ async def test_a_session_has_one_receiver_at_a_time(client: ServiceBusClient) ->
         assert again.delivery_count == 0
 
 
-async def test_the_next_available_session_is_the_one_that_waits_longest(client: ServiceBusClient) -> None:
+async def test_the_next_available_session_is_the_one_that_waits_longest(
+    client: ServiceBusClient, emulator: ServiceBusEmulator
+) -> None:
     """Who asks for any session has the oldest that is free, waits for one to come, and is told when none did."""
-    await send(client, "pulls", "b1", session="b")
-    await send(client, "pulls", "a1", session="")
+    given(emulator, "pulls", "b1", session="b")
+    given(emulator, "pulls", "a1", session="")
     async with (
         client.get_queue_receiver("pulls", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=WAIT_S) as first,
         client.get_queue_receiver("pulls", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=WAIT_S) as second,
@@ -62,7 +66,7 @@ async def test_the_next_available_session_is_the_one_that_waits_longest(client: 
                 pass
         third = client.get_queue_receiver("pulls", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=WAIT_S)
         opening = asyncio.create_task(third.__aenter__())
-        await send(client, "pulls", "c1", session="c")
+        given(emulator, "pulls", "c1", session="c")
         async with await opening:
             assert third.session.session_id == "c"
 
@@ -78,9 +82,9 @@ async def test_the_state_of_a_session_outlives_its_receiver(client: ServiceBusCl
         assert await receiver.session.get_state() is None
 
 
-async def test_a_session_lock_is_renewed(client: ServiceBusClient) -> None:
+async def test_a_session_lock_is_renewed(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """A renewal moves the end of the session's lock, which is that of its messages."""
-    await send(client, "pulls", "a1", session="a")
+    given(emulator, "pulls", "a1", session="a")
     async with client.get_queue_receiver("pulls", session_id="a") as receiver:
         (received,) = await receive(receiver, 1)
         until = receiver.session.locked_until_utc
@@ -92,7 +96,7 @@ async def test_a_session_lock_is_renewed(client: ServiceBusClient) -> None:
 
 async def test_a_session_whose_lock_ends_is_lost(client: ServiceBusClient, emulator: ServiceBusEmulator) -> None:
     """When the lock ends the receiver is detached, its messages count as delivered, and another may have them."""
-    await send(client, "pulls", "a1", session="a")
+    given(emulator, "pulls", "a1", session="a")
     async with client.get_queue_receiver("pulls", session_id="a") as receiver:
         (received,) = await receive(receiver, 1)
         emulator.faults.expire_locks("pulls")
@@ -105,10 +109,12 @@ async def test_a_session_whose_lock_ends_is_lost(client: ServiceBusClient, emula
     assert emulator.count("pulls") == Counts(active=0, locked=0, deferred=0, scheduled=0, dead_lettered=0)
 
 
-async def test_messages_of_sessions_can_be_deferred_and_peeked(client: ServiceBusClient) -> None:
+async def test_messages_of_sessions_can_be_deferred_and_peeked(
+    client: ServiceBusClient, emulator: ServiceBusEmulator
+) -> None:
     """A deferred message is received by its number through its session; a session's receiver peeks at its own."""
-    await send(client, "pulls", "a1", session="a")
-    await send(client, "pulls", "b1", session="b")
+    given(emulator, "pulls", "a1", session="a")
+    given(emulator, "pulls", "b1", session="b")
     async with client.get_queue_receiver("pulls", session_id="a") as receiver:
         (received,) = await receive(receiver, 1)
         await receiver.defer_message(received)
