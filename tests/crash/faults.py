@@ -72,25 +72,25 @@ def _nothing(*_: object, **__: object) -> tuple[()]:
 # --- the shell acts too early, or not at all -------------------------------------------------------------------------
 
 
-def _performing_at_once(apply: _Anything, kinds: tuple[type[Event], ...]) -> _Anything:
-    def applied(self: Any, event: Event, given: object) -> None:
-        apply(self, event, given)
+def _performing_at_once(changed: _Anything, kinds: tuple[type[Event], ...]) -> _Anything:
+    def performed(self: Any, event: Event, *others: object) -> None:
+        changed(self, event, *others)
         if isinstance(event, kinds):
             key = getattr(event, "key", "")
             getattr(self, "_last").pop(key, None)  # noqa: B009 - a private name, on purpose
             self.perform(key)
 
-    return applied
+    return performed
 
 
-@_in(core.Core, name="_apply")
-def settle_before_commit(apply: _Anything) -> _Anything:
-    return _performing_at_once(apply, (Completed, DeadLettered, OutgoingSent))
+@_in(core.Core, name="_message_changed")
+def settle_before_commit(changed: _Anything) -> _Anything:
+    return _performing_at_once(changed, (Completed, DeadLettered, OutgoingSent))
 
 
-@_in(core.Core, name="_apply")
-def run_before_commit(apply: _Anything) -> _Anything:
-    return _performing_at_once(apply, (AttemptStarted,))
+@_in(core.Core, name="_message_changed")
+def run_before_commit(changed: _Anything) -> _Anything:
+    return _performing_at_once(changed, (AttemptStarted,))
 
 
 @_in(Settler, name="_answered")
