@@ -178,6 +178,9 @@ def _read_array(width: int) -> Callable[[bytes, int], tuple[object, int]]:
     def read(data: bytes, at: int) -> tuple[object, int]:
         end = end_of(data, at - 1)
         count = data[at + 1] if width == 1 else _U32.unpack_from(data, at + 4)[0]
+        if count > len(data):  # of elements without a byte there could be four thousand million
+            msg = f"an array of {count} elements was announced, in {len(data)} bytes"
+            raise CodecError(msg)
         start = at + 2 * width
         if data[start] == 0:
             start = end_of(data, start + 1)
