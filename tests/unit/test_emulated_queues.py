@@ -224,6 +224,16 @@ def test_messages_are_forwarded_or_kept_apart() -> None:
     assert bodies(space.find("third")) == ["a", "d"]
 
 
+def test_a_message_is_forwarded_four_times_at_the_most() -> None:
+    """The fifth hop of a chain ends in the transfer dead letters of the queue before it."""
+    space = namespace(*(f"q{number},forward=q{number + 1}" for number in range(5)), "q5")
+    put(space, "q1", "four hops")
+    assert bodies(space.find("q5")) == ["four hops"]
+    put(space, "q0", "five hops")
+    assert bodies(space.find("q5")) == ["four hops"]
+    assert bodies(space.find("q4" + TRANSFER_DEAD_LETTERS)) == ["five hops"]
+
+
 def test_a_copy_that_is_forwarded_is_dropped_at_its_end() -> None:
     """The target's duplicate window counts, and nothing is dead-lettered for it."""
     space = namespace("first,forward=second", "second,duplicates=60")

@@ -41,6 +41,7 @@ def pulls() -> Queue:
 def test_a_session_has_one_holder_and_its_own_messages() -> None:
     """A held session is refused; its holder gets its messages in order, and another session's never."""
     queue = pulls()
+    assert next_session(queue) == "a"
     session = accept(queue, "a")
     with pytest.raises(Refused, match="locked by another") as held:
         accept(queue, "a", holder=2)
