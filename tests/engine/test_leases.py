@@ -352,3 +352,29 @@ def _renews(event: Event, key: str, beyond_us: int) -> bool:
     return isinstance(event, LeasesRenewed) and any(
         renewed == key and until > beyond_us for renewed, _, until in event.leases
     )
+
+
+@pytest.mark.blocks_loop
+async def test_what_lost_its_lock_before_its_turn_is_not_run() -> None:
+    """A handler kept the loop while the lock of the next one ran out: that one is started when it comes again."""
+    bench, router = Bench(lock_s=0.4), Router()
+    seen: list[tuple[bytes, int]] = []
+
+    @router.on("*")
+    async def handle(event: bytes, ctx: Context) -> None:
+        seen.append((event, ctx.attempt))
+        if len(seen) == 1:
+            bench.broker.faults.delay(Operation.RENEW, 60.0, times=1_000)
+            time.sleep(1.0)  # noqa: ASYNC251 - the fault that this test is about
+            bench.broker.faults.clear()
+
+    await bench.send(Message(b"x"), Message(b"y"))
+    async with bench.engine(router):
+        await bench.until_empty()
+
+    (first, _), (second, attempt) = seen[0], next(run for run in seen if run[0] != seen[0][0])
+    assert {first, second} == {b"x", b"y"}
+    assert attempt == 2
+    assert [event.why for event in bench.of(AttemptReleased) if isinstance(event, AttemptReleased)] == [
+        "its lock was lost before the handler ran"
+    ]
