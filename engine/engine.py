@@ -12,6 +12,7 @@ from typing import Self
 from queue_runtime.engine.adoption import adopt_siblings, open_journal
 from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
+from queue_runtime.engine.loading import load_settings
 from queue_runtime.engine.parts import Parts
 from queue_runtime.engine.recovery import compare_with_fold, recover, snapshot
 from queue_runtime.engine.settings import EngineSettings
@@ -84,19 +85,22 @@ class Engine:
 
         Args:
             plugins: beside those that the settings name.
-            engine: instead of the environment's.
-            provider: instead of the environment's.
+            engine: instead of those that are read from environment and file.
+            provider: instead of those that are read from environment and file.
 
         Raises:
-            ValidationError: a setting is out of its range; nothing was opened.
-            ConfigurationError: the provider is unknown or cannot be made.
+            InvalidSettings: settings cannot be right; names all of them, and nothing was opened.
+            ConfigurationError: the file of settings cannot be read, or the provider cannot be made.
             JournalOwned: another process has the journal open.
             QueueNotFound: a queue does not exist.
         """
-        engine = engine if engine is not None else EngineSettings()
-        provider = provider if provider is not None else ProviderSettings.model_validate({})
-        if not engine.queues and provider.queue_name:
-            engine = engine.model_copy(update={"queues": (provider.queue_name,)})
+        if engine is None and provider is None:
+            loaded = load_settings()
+            engine, provider = loaded.engine, loaded.provider
+        engine = engine if engine is not None else EngineSettings.load()
+        provider = provider if provider is not None else ProviderSettings.load()
+        if not engine.queues and provider.own_queue is not None:
+            engine = engine.model_copy(update={"queues": (str(provider.own_queue),)})
         made = provider_from_settings(provider)
         journal = await open_journal(engine)
         try:

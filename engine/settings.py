@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from queue_runtime.engine.policy import Backoff, BackoffKind, BreakerPolicy, PoisonPolicy, Policy, SessionFailure
 from queue_runtime.journal.settings import JournalSettings
+from queue_runtime.providers.settings import LayeredSettings
 
 __all__ = ["EngineSettings"]
 
-_Seconds = Annotated[float, Field(gt=0)]
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_MaybeSeconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0 is none
 _Count = Annotated[int, Field(ge=1)]
 _Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class EngineSettings(BaseSettings):
+class EngineSettings(LayeredSettings):
     """How an engine works. Each field is read from `QUEUE_ENGINE_<NAME>` unless it is passed.
 
     Units are in the names: `_s` seconds, `_bytes` bytes. Values out of range raise pydantic's `ValidationError`, which
     names each field; nothing has been opened then.
     """
 
-    model_config = SettingsConfigDict(env_prefix="QUEUE_ENGINE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="QUEUE_ENGINE_")
+
+    section: ClassVar[str] = "engine"
 
     journal: Path = Field(default=Path("journal"), description="Folder of the journal; made if it is not there.")
     adopt_siblings: bool = Field(
@@ -68,17 +72,18 @@ class EngineSettings(BaseSettings):
     max_in_flight_bytes: _Count = Field(default=256 * 1024 * 1024, description="Bytes of bodies held at the same time.")
     max_lane: _Count = Field(default=50, description="Messages held of one session; what exceeds it is handed back.")
     lane_release_delay_s: _Seconds = Field(default=5.0, description="How long a message handed back stays hidden.")
-    reorder_wait_s: float = Field(
+    reorder_wait_s: _MaybeSeconds = Field(
         default=2.0,
-        ge=0,
         description="How long a message waits for an earlier one of its sender, where no broker orders.",
     )
     receive_wait_s: _Seconds = Field(default=5.0, description="Length of one long poll.")
     receive_batch: _Count = Field(default=100, description="Messages asked for by one receive call, at most.")
     handler_timeout_s: _Seconds = Field(default=300.0, description="Time one attempt may take, unless its route says.")
-    drain_s: float = Field(default=30.0, ge=0, description="Time that running handlers are given to finish at a stop.")
-    settle_max_age_s: float = Field(
-        default=0.0, ge=0, description="How long a settlement waits for others; those of one commit go together anyway."
+    drain_s: _MaybeSeconds = Field(
+        default=30.0, description="Time that running handlers are given to finish at a stop."
+    )
+    settle_max_age_s: _MaybeSeconds = Field(
+        default=0.0, description="How long a settlement waits for others; those of one commit go together anyway."
     )
     on_unhandled: Literal["dead-letter", "complete", "release"] = Field(
         default="dead-letter", description="What becomes of a message that no plugin handles."
@@ -91,8 +96,10 @@ class EngineSettings(BaseSettings):
     retry_kind: BackoffKind = Field(default=BackoffKind.EXPONENTIAL, description="How the delay grows.")
     retry_initial_s: _Seconds = Field(default=1.0, description="Delay before the second attempt.")
     retry_max_s: _Seconds = Field(default=30.0, description="The longest delay.")
-    retry_multiplier: float = Field(default=2.0, ge=1, description="Growth of an exponential delay.")
-    retry_increment_s: float = Field(default=1.0, ge=0, description="Growth of a linear delay.")
+    retry_multiplier: float = Field(
+        default=2.0, ge=1, allow_inf_nan=False, description="Growth of an exponential delay."
+    )
+    retry_increment_s: _MaybeSeconds = Field(default=1.0, description="Growth of a linear delay.")
     retry_jitter: float = Field(default=0.2, ge=0, le=1, description="Largest share added or taken away at random.")
     retry_hold_s: _Seconds = Field(default=300.0, description="The longest delay for which a lock is kept.")
     breaker_failures: _Count = Field(default=5, description="Consecutive transient failures that open a breaker.")
@@ -122,6 +129,15 @@ class EngineSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("retry_max_s")
+    @classmethod
+    def _is_no_shorter(cls, value: float, info: ValidationInfo) -> float:
+        initial = info.data.get("retry_initial_s")
+        if initial is not None and value < initial:
+            msg = f"the longest delay, {value:g} s, is shorter than the first one, {initial:g} s: raise it"
+            raise ValueError(msg)
+        return value
 
     def policy(self) -> Policy:
         """Return the policy of a route without options of its own."""
@@ -160,4 +176,4 @@ class EngineSettings(BaseSettings):
 
     def digest(self) -> str:
         """Return a short fingerprint of all values, for the journal: did the settings change between two runs?"""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        return hashlib.sha256(self.model_dump_json(exclude={"config"}).encode()).hexdigest()[:16]

@@ -28,6 +28,7 @@ from queue_runtime.providers.errors import (
     InvalidMessage,
     InvalidNonceSize,
     InvalidReceipt,
+    InvalidSettings,
     KeyNotFound,
     KeyProviderError,
     LockLost,
@@ -67,6 +68,12 @@ from queue_runtime.providers.message import (
     SendStamp,
     SessionId,
 )
+from queue_runtime.providers.naming import (
+    BotQueues,
+    NamingError,
+    NamingProblem,
+    QueueRegistry,
+)
 from queue_runtime.providers.port import (
     Address,
     Capabilities,
@@ -105,6 +112,7 @@ __all__ = [
     "AuthenticationFailed",
     "AuthorizationFailed",
     "BatchTooLarge",
+    "BotQueues",
     "Capabilities",
     "Category",
     "CircuitOpen",
@@ -130,6 +138,7 @@ __all__ = [
     "InvalidMessage",
     "InvalidNonceSize",
     "InvalidReceipt",
+    "InvalidSettings",
     "KeyNotFound",
     "KeyProviderError",
     "LockLost",
@@ -139,6 +148,8 @@ __all__ = [
     "MessageId",
     "MessageNotFound",
     "MessageTooLarge",
+    "NamingError",
+    "NamingProblem",
     "NoOrdering",
     "NonceReused",
     "OperationTimeout",
@@ -153,6 +164,7 @@ __all__ = [
     "QueueFull",
     "QueueName",
     "QueueNotFound",
+    "QueueRegistry",
     "Receipt",
     "RequiredField",
     "RetryTimeout",

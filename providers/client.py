@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
-from pydantic import ValidationError as SettingsError
-
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import (
-    ConfigurationError,
     DeadLetterError,
     ErrorContext,
     MessageTooLarge,
@@ -20,6 +18,7 @@ from queue_runtime.providers.errors import (
     UnsupportedOperation,
 )
 from queue_runtime.providers.message import Delivery, Message, QueueName, SessionId
+from queue_runtime.providers.naming import BotQueues
 from queue_runtime.providers.port import (
     Address,
     Capabilities,
@@ -40,10 +39,15 @@ DEFAULT_TIMEOUT_S = 30.0
 
 
 class SettingsOverrides(TypedDict, total=False):
-    """Settings that are passed and not read from the environment: see `ProviderSettings`."""
+    """Settings that are passed and not read from environment or file: see `ProviderSettings`."""
 
+    config: Path
     provider: str
     queue_name: str
+    environment: str
+    queue_prefix: str
+    bots: tuple[BotQueues, ...]
+    bot: str
     receive_timeout_s: float
     memory_address: str
     memory_queues: tuple[str, ...]
@@ -72,17 +76,13 @@ class QueueClient(Settling):
 
     @classmethod
     def from_settings(cls, **overrides: Unpack[SettingsOverrides]) -> Self:
-        """Make a client of the provider that the environment names, or the overrides.
+        """Make a client of the provider that the overrides name, or the environment, or the file of settings.
 
         Raises:
-            ConfigurationError: a setting cannot be right, or the provider cannot be made. Nothing was started.
+            InvalidSettings: settings cannot be right; names all of them, and nothing was started.
+            ConfigurationError: the file cannot be read, or the provider cannot be made.
         """
-        try:
-            settings = ProviderSettings(**overrides)
-        except SettingsError as error:
-            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-            msg = f"the provider's settings cannot be used: {problems}; set QUEUE_... or pass them"
-            raise ConfigurationError(msg) from error
+        settings = ProviderSettings.load(**overrides)
         return cls(provider_from_settings(settings), timeout_s=settings.receive_timeout_s)
 
     async def __aenter__(self) -> Self:

@@ -10,7 +10,7 @@ from queue_runtime.providers.errors import UnsupportedProvider
 from queue_runtime.providers.port import Provider
 from queue_runtime.providers.settings import ProviderSettings
 
-__all__ = ["GROUP", "ProviderFactory", "provider_from_settings", "provider_names"]
+__all__ = ["GROUP", "ProviderFactory", "provider_from_settings", "provider_names", "unknown_provider"]
 
 GROUP = "queue_runtime.providers"
 DISTRIBUTION = "queue-runtime"
@@ -24,6 +24,13 @@ def provider_names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
 
 
+def unknown_provider(name: str) -> UnsupportedProvider | None:
+    """Return the error that `name` is, unless a provider is registered under it."""
+    if name in (known := provider_names()):
+        return None
+    return UnsupportedProvider(name, problem=f"is not known here: use one of {', '.join(known)}")
+
+
 def provider_from_settings(settings: ProviderSettings) -> Provider:
     """Make the provider that the settings name, unopened.
 
@@ -31,9 +38,9 @@ def provider_from_settings(settings: ProviderSettings) -> Provider:
         UnsupportedProvider: nobody registered that name, or its packages are not installed. The operator's fault.
     """
     name = settings.provider
-    found = next(iter(entry_points(group=GROUP, name=name)), None)
-    if found is None:
-        raise UnsupportedProvider(name, problem=f"is not known here: use one of {', '.join(provider_names())}")
+    if (unknown := unknown_provider(name)) is not None:
+        raise unknown
+    (found, *_) = entry_points(group=GROUP, name=name)
     try:
         factory = cast("ProviderFactory", found.load())
         return factory(settings)

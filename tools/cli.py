@@ -20,7 +20,7 @@ from queue_runtime.tools.journal_commands import journal_app
 __all__ = ["app", "main"]
 
 DEBUG = "--debug"
-_PREFIXES = {"EngineSettings": "QUEUE_ENGINE_", "ProviderSettings": "QUEUE_"}
+Config = Annotated[Path | None, typer.Option(help="A file of settings, instead of QUEUE_CONFIG.")]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(journal_app, name="journal")
@@ -74,11 +74,12 @@ def run(
     queue: Annotated[list[str] | None, typer.Option(help="A queue to receive from; repeatable.")] = None,
     provider: Annotated[str | None, typer.Option(help="The provider, instead of QUEUE_PROVIDER.")] = None,
     journal: Annotated[Path | None, typer.Option(help="Folder of the journal.")] = None,
+    config: Config = None,
 ) -> None:
     """Run an engine until SIGTERM or Ctrl-C; a second one stops at once."""
     from queue_runtime.tools.run_command import run_engine  # noqa: PLC0415
 
-    run_engine(plugins=plugin or [], queues=queue or [], provider=provider, journal=journal)
+    run_engine(plugins=plugin or [], queues=queue or [], provider=provider, journal=journal, config=config)
 
 
 @app.command()
@@ -87,12 +88,24 @@ def send(
     queue: Annotated[str | None, typer.Option(help="The queue, instead of QUEUE_NAME.")] = None,
     provider: Annotated[str | None, typer.Option(help="The provider, instead of QUEUE_PROVIDER.")] = None,
     event: Annotated[str | None, typer.Option(help="Each file is one body, of this event.")] = None,
+    config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
 ) -> None:
     """Send webhooks to a queue, as a webhook receiver would."""
     from queue_runtime.tools.send_command import send_files  # noqa: PLC0415
 
-    send_files(files, queue=queue, provider=provider, event=event, as_json=as_json)
+    send_files(files, queue=queue, provider=provider, event=event, config=config, as_json=as_json)
+
+
+@app.command(name="config")
+def config_command(
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+) -> None:
+    """Print the settings in force, and where each comes from."""
+    from queue_runtime.tools.config_command import show_settings  # noqa: PLC0415
+
+    show_settings(config=config, as_json=as_json)
 
 
 @app.command()
@@ -121,19 +134,8 @@ def main() -> None:
 
 def _one_line(error: Exception) -> str:
     """Return what to tell the user. Our own texts speak for themselves; others' need their kind beside them."""
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    if isinstance(error, ValidationError):  # its own text has values, which may be secrets, and an address
-        problems = [f"{_setting(error.title, item['loc'])}: {item['msg']}" for item in error.errors()]
-        return f"settings cannot be used: {'; '.join(problems)}; pass the option, or set the variable"
     text = " ".join(str(error).split())
     return text if type(error).__module__.startswith("queue_runtime.") and text else f"{type(error).__name__}: {text}"
-
-
-def _setting(model: str, place: tuple[int | str, ...]) -> str:
-    """Return the variable that a setting is read from."""
-    name = "_".join(str(part) for part in place).upper()
-    return name if name.startswith("QUEUE_") else f"{_PREFIXES.get(model, '')}{name}"
 
 
 if __name__ == "__main__":

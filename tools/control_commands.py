@@ -91,7 +91,7 @@ def _act(folder: Path, who: str | None, request: dict[str, str]) -> None:
         _ask(folder, asked)
     except NoEngineError:
         try:
-            asyncio.run(act_alone(folder, asked, EngineSettings().journal_settings()))
+            asyncio.run(act_alone(folder, asked, EngineSettings.load().journal_settings()))
         except (Refused, JournalError) as error:
             raise ControlError(str(error)) from error
         print("journaled: no engine runs, the next one does it")

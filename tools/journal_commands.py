@@ -174,7 +174,7 @@ def _head_key() -> bytes | None:
     """Return the key that the engine's settings have: a secret on a command line is one that others can read."""
     from queue_runtime.engine.settings import EngineSettings  # noqa: PLC0415
 
-    return EngineSettings().journal_settings().head_key
+    return EngineSettings.load().journal_settings().head_key
 
 
 def _lives(reader: JournalReader, message: str) -> list[list[Entry]]:

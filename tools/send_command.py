@@ -25,7 +25,13 @@ STANDARD_INPUT = "-"
 
 
 def send_files(
-    files: Sequence[str], *, queue: str | None, provider: str | None, event: str | None, as_json: bool
+    files: Sequence[str],
+    *,
+    queue: str | None,
+    provider: str | None,
+    event: str | None,
+    config: Path | None,
+    as_json: bool,
 ) -> None:
     """Send what is in the files, and print the ids. Nothing is sent unless all of it can be read.
 
@@ -33,6 +39,7 @@ def send_files(
         files: paths; `-` is the standard input.
         queue: instead of the settings' queue.
         provider: instead of the settings' provider.
+        config: a file of settings, instead of the environment's.
         event: each file is one body, of this event; without it a file holds webhook lines.
         as_json: print a line of JSON a message.
 
@@ -40,8 +47,9 @@ def send_files(
         ConfigurationError: a file cannot be read, there is no queue, or the broker would be gone with this process.
         QueueError: a message was refused; the ids of those that were sent are printed before.
     """
-    settings = ProviderSettings.model_validate({} if provider is None else {"provider": provider})
-    name = queue or settings.queue_name
+    given = {"provider": provider, "config": config}
+    settings = ProviderSettings.load(**{name: value for name, value in given.items() if value})
+    name = queue or settings.own_queue
     if not name:
         msg = "there is no queue to send to: pass --queue or set QUEUE_NAME"
         raise ConfigurationError(msg)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from queue_runtime.providers.errors.root import NOTHING_KNOWN, Category, ErrorContext, QueueError
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "ConfigurationError",
     "InvalidFormat",
     "InvalidMessage",
+    "InvalidSettings",
     "MessageTooLarge",
     "OutOfRange",
     "ProviderClosed",
@@ -49,6 +52,14 @@ class ConfigurationError(QueueError):
     """The configuration cannot work. The operator's fault; nothing was started."""
 
     category = Category.CONFIG
+
+
+class InvalidSettings(ConfigurationError):
+    """Settings cannot be right. `problems` has one text for each, with where it was written; none shows a value."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(f"settings cannot be used: {'; '.join(problems)}")
+        self.problems = tuple(problems)
 
 
 class UnsupportedProvider(ConfigurationError):

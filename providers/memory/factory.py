@@ -16,6 +16,7 @@ def from_settings(settings: ProviderSettings) -> Provider:
     """Reach the broker at `memory_address`; without one, make a broker of this process with the named queues."""
     if settings.memory_address is not None:
         return RemoteMemoryProvider(settings.memory_address)
-    names = dict.fromkeys((*((settings.queue_name,) if settings.queue_name else ()), *settings.memory_queues))
+    own = () if settings.own_queue is None else (settings.own_queue,)
+    names = dict.fromkeys((*own, *settings.memory_queues, *settings.registry.names()))
     queue = QueueSettings(kind=QueueKind(settings.memory_kind))
     return MemoryProvider(MemoryBroker(dict.fromkeys(names, queue)))

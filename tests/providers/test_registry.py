@@ -80,7 +80,7 @@ def test_f6_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 def test_K16_there_is_no_default_provider() -> None:
     """A provider that forgets everything is chosen on purpose or not at all."""
-    with pytest.raises(ConfigurationError, match="provider: Field required"):
+    with pytest.raises(ConfigurationError, match="QUEUE_PROVIDER: Field required"):
         QueueClient.from_settings()
 
 

@@ -239,3 +239,27 @@ def test_version_does_not_wait_for_the_engine() -> None:
     floors = ("engine", "journal", "plugins", "providers")
     assert [name for name in loaded if name.startswith(tuple(f"queue_runtime.{floor}" for floor in floors))] == []
     assert "pydantic" not in loaded
+
+
+def test_config_tells_each_value_and_its_source_and_no_secret(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`config` has every setting, with the layer that it comes from; secrets and passwords in URLs are masked."""
+    file = tmp_path / "bot.toml"
+    file.write_text("[engine]\nconcurrency = 3\njournal_head_key = 'planted-secret-1'\n")
+    monkeypatch.setenv("QUEUE_PROVIDER", "memory")
+    monkeypatch.setenv("QUEUE_NAME", "pulls")
+    monkeypatch.setenv("QUEUE_SQS_ENDPOINT_URL", "http://user:planted-secret-2@localhost:1")
+
+    shown = call("config", "--config", str(file), "--json")
+    for_people = call("config", "--config", str(file))
+
+    told = json.loads(shown.stdout)
+    assert told["provider"]["provider"] == {"value": "memory", "from": "QUEUE_PROVIDER"}
+    assert told["provider"]["sqs_endpoint_url"]["value"] == "http://***@localhost:1"
+    assert told["engine"]["concurrency"] == {"value": 3, "from": f"engine in {file}"}
+    assert told["engine"]["queues"] == {"value": ["pulls"], "from": "the provider's own queue"}
+    assert told["engine"]["threads"] == {"value": 16, "from": "default"}
+    assert told["engine"]["journal_head_key"]["value"] == "***"
+    assert "planted-secret" not in shown.stdout + for_people.stdout
+    assert [name for table in told.values() for name in table if name not in for_people.stdout] == []
