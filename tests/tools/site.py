@@ -13,6 +13,7 @@ from queue_runtime.providers.memory import MemoryBroker
 from queue_runtime.providers.message import QueueName
 
 POLL_S = 0.02  # how often another process is looked at
+PATIENCE_S = 120.0  # a process takes seconds to start where others keep the processors busy
 QUEUE = QueueName("webhooks")
 
 
@@ -42,7 +43,7 @@ class Site:
     async def call(self, *arguments: str, text: str = "") -> tuple[int, str, str]:
         """Run a command to its end."""
         process = await self.start(*arguments)
-        out, errors = await asyncio.wait_for(process.communicate(text.encode()), 30)
+        out, errors = await asyncio.wait_for(process.communicate(text.encode()), PATIENCE_S)
         assert process.returncode is not None
         return process.returncode, out.decode(), errors.decode()
 
@@ -59,13 +60,13 @@ class Site:
 
     async def until_empty(self) -> None:
         """Return when the queue is."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while self.broker.counts(QUEUE).active or self.broker.counts(QUEUE).in_flight:  # noqa: ASYNC110 - another process works
                 await asyncio.sleep(POLL_S)
 
     async def until(self, **figures: object) -> None:
         """Return when the engine answers, and its status has these figures."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not _has(await self._status(), figures):  # noqa: ASYNC110 - another process works
                 await asyncio.sleep(POLL_S)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from queue_runtime.journal import JournalReader
 from queue_runtime.providers.memory import MemoryBroker, QueueSettings
 from queue_runtime.providers.memory.server import MemoryBrokerServer
-from tests.tools.site import QUEUE, Site
+from tests.tools.site import PATIENCE_S, QUEUE, Site
 
-pytestmark = pytest.mark.blocks_loop  # these tests read files and start processes
+pytestmark = [pytest.mark.blocks_loop, pytest.mark.timeout(300)]  # these tests read files and start processes
 
 PUSH = '{"event": "push", "payload": {"ref": "refs/heads/main"}}\n'
 BOT = """
@@ -50,13 +51,49 @@ async def test_what_is_sent_is_handled_and_sigterm_drains(site: Site) -> None:
     async with site.engine() as engine:
         await site.until_empty()
         engine.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(engine.wait(), 30) == 0
+        assert await asyncio.wait_for(engine.wait(), PATIENCE_S) == 0
     ids = [json.loads(line)["message_id"] for line in out.splitlines()]
     shown = await site.call("journal", "show", ids[1], "--json")
 
     assert code == 0
     assert len(set(ids)) == 2  # the same line twice is two webhooks
     assert json.loads(shown[1].splitlines()[-1])["event"] == "Settled"
+
+
+async def test_a_signal_during_the_start_drains_when_that_is_done(site: Site) -> None:
+    """SIGTERM that comes while the plugins are loaded: start and stop are journaled, and nothing else."""
+    (site.folder / "bot.py").write_text(f"{BOT}\nimport os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    await site.call("send", "-", text=PUSH)
+
+    async with site.engine() as engine:
+        assert await asyncio.wait_for(engine.wait(), PATIENCE_S) == 0
+    with JournalReader(site.folder / "journal") as reader:
+        names = [entry.name for entry in reader.entries()]
+
+    assert names == ["RunStarted", "RunStopped"]
+    assert site.broker.counts(QUEUE).active == 1
+
+
+async def test_a_second_signal_during_the_start_ends_the_process(tmp_path: Path) -> None:
+    """A start that waits for a broker which never answers can be ended: the second SIGTERM kills."""
+    (tmp_path / "bot.py").write_text(BOT)
+    reached = asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await reader.read()
+        writer.close()
+
+    broker = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    site = Site(tmp_path, MemoryBroker({QUEUE: QueueSettings()}), f"127.0.0.1:{broker.sockets[0].getsockname()[1]}")
+    async with broker, site.engine() as engine, asyncio.timeout(PATIENCE_S):
+        await reached.wait()
+        engine.send_signal(signal.SIGTERM)
+        assert engine.stderr is not None
+        while b"signal during the start" not in await engine.stderr.readline():
+            pass
+        engine.send_signal(signal.SIGTERM)
+        assert await engine.wait() == -signal.SIGTERM
 
 
 async def test_bodies_are_sent_from_standard_input_and_files(site: Site) -> None:
@@ -105,11 +142,11 @@ async def test_tail_follows_a_live_journal(site: Site) -> None:
         tail = await site.start("journal", "tail", "--follow", "--json")
         assert tail.stdout is not None
         await site.call("send", "-", text=PUSH)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while json.loads(await tail.stdout.readline())["event"] != "Completed":
                 pass
         tail.send_signal(signal.SIGINT)
-        await asyncio.wait_for(tail.communicate(), 30)
+        await asyncio.wait_for(tail.communicate(), PATIENCE_S)
 
     assert tail.returncode == 0
 

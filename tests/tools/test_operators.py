@@ -12,10 +12,11 @@ from queue_runtime.journal.events import LapseReason, LeaseLapsed, OperatorActed
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueSettings
 from queue_runtime.providers.memory.server import MemoryBrokerServer
 from queue_runtime.providers.message import Message
-from tests.tools.site import QUEUE, Site
+from tests.tools.site import PATIENCE_S, QUEUE, Site
 
-pytestmark = pytest.mark.blocks_loop  # these tests read files and start processes
+pytestmark = [pytest.mark.blocks_loop, pytest.mark.timeout(300)]  # these tests read files and start processes
 
+LOCK_S = 600.0  # what a killed engine held is the next one's, however long the commands between them take
 ASKED = ("--why", "it is back", "--who", "ann")
 BOT = """
 import asyncio
@@ -53,7 +54,7 @@ def on_stuck(event: dict) -> None:
 async def site(tmp_path: Path) -> AsyncGenerator[Site]:
     """A broker whose engines are quick to retry, and whose breakers open for good."""
     (tmp_path / "bot.py").write_text(BOT)
-    broker = MemoryBroker({QUEUE: QueueSettings(max_deliveries=100)})
+    broker = MemoryBroker({QUEUE: QueueSettings(max_deliveries=100, lock_s=LOCK_S)})
     quick = {
         "QUEUE_ENGINE_RETRY_INITIAL_S": "0.01",
         "QUEUE_ENGINE_BREAKER_FAILURES": "2",
@@ -90,7 +91,7 @@ def _acts(site: Site) -> list[tuple[str, str, str, str]]:
 
 async def _stopped(engine: asyncio.subprocess.Process) -> None:
     engine.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(engine.wait(), 30) == 0
+    assert await asyncio.wait_for(engine.wait(), PATIENCE_S) == 0
 
 
 async def test_a_resumed_session_goes_on_with_its_head(site: Site) -> None:
