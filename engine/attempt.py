@@ -33,27 +33,27 @@ _logger = logging.getLogger("queue_runtime.handler")
 
 
 class AttemptContext:
-    """What a handler is given (see `plugins.Context` for what each part promises)."""
+    """What a handler is given (see `plugins.Context` for what each part promises).
+
+    Attributes:
+        delivery: the hand-over that this attempt works on; with its body opened before the handler sees it.
+        outgoing: what the handler has sent so far.
+    """
 
     def __init__(self, core: Core, message: MessageState, delivery: Delivery, *, is_last: bool) -> None:
         self.outgoing: list[Outgoing] = []
         self._core = core
         self._message = message
-        self._delivery = delivery
+        self.delivery = delivery
         self._is_last = is_last
         self._lock_lost = False
         self._names: set[str] = set()
         self._loop = asyncio.get_running_loop()
 
     @property
-    def delivery(self) -> Delivery:
-        """The hand-over that this attempt works on."""
-        return self._delivery
-
-    @property
     def body(self) -> bytes:
         """The body of the message, as its sender wrote it."""
-        return self._delivery.message.body
+        return self.delivery.message.body
 
     @property
     def attempt(self) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from queue_runtime.engine.attempt import AttemptContext
+from queue_runtime.engine.bodies import Bodies
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.effects import RunHandler
 from queue_runtime.engine.inputs import HandlerRaised, HandlerReleased, HandlerReturned, HandlerTimedOut, Input
@@ -30,6 +31,7 @@ from queue_runtime.engine.workers import Workers
 from queue_runtime.journal.errors import EventRefused
 from queue_runtime.journal.state import MessageState
 from queue_runtime.plugins import ErrorInfo, ErrorVerdict, Handler, PermanentError, Plugins, default_verdict
+from queue_runtime.providers.clock import Timestamp
 
 __all__ = ["Dispatcher"]
 
@@ -51,6 +53,7 @@ class _Run:
     key: str
     context: AttemptContext
     handler: Handler
+    received_at: Timestamp
     timeout_s: float
     ends_by: float
     task: asyncio.Task[None]
@@ -78,7 +81,10 @@ class _RaisedInThread:
 class Dispatcher:
     """Runs the attempts that the core owes. Used on the engine's loop."""
 
-    def __init__(self, core: Core, routing: Routing, plugins: Plugins, settings: EngineSettings) -> None:
+    def __init__(
+        self, core: Core, routing: Routing, plugins: Plugins, settings: EngineSettings, bodies: Bodies
+    ) -> None:
+        self._bodies = bodies
         self._core = core
         self._routing = routing
         self._plugins = plugins
@@ -136,16 +142,22 @@ class Dispatcher:
         if self._sweeper is None:
             self._sweeper = self._loop.create_task(self._sweep(), name="queue-runtime time-outs")
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        return _Run(message.key, context, handler, timeout_s, self._loop.time() + timeout_s, task)
+        return _Run(
+            message.key, context, handler, Timestamp(message.origin.at), timeout_s, self._loop.time() + timeout_s, task
+        )
 
     async def _outcome(self, run: _Run) -> Input:
         """Run the handler; whatever it does is an outcome, and none of it ends the worker."""
-        handler, context = run.handler, run.context
+        handler, context, outgoing = run.handler, run.context, ()
         try:
+            if not self._bodies.pass_through(context.body):
+                context.delivery = await self._bodies.opened(context.delivery, run.received_at)
             if handler.is_async:
                 result = await cast("Awaitable[object]", handler.call(context))
             else:
                 result = await self._in_a_thread(run)
+            if context.outgoing and not isinstance(result, _RaisedInThread):
+                outgoing = await self._bodies.sealed(context.outgoing)
         except asyncio.CancelledError as error:
             if self._workers.is_closing and not run.is_cancelled:
                 raise  # the engine stops at once: the next start finds the attempt crashed
@@ -159,7 +171,7 @@ class Dispatcher:
                 _end_child(run.key)
         if isinstance(result, _RaisedInThread):
             return self._failed(run, result.error)
-        return HandlerReturned(self._core.now(), context.attempt, digest(result), tuple(context.outgoing))
+        return HandlerReturned(self._core.now(), context.attempt, digest(result), outgoing)
 
     async def _in_a_thread(self, run: _Run) -> object:
         call, context = run.handler.call, run.context

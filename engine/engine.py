@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Self
 
 from queue_runtime.engine.adoption import adopt_siblings, open_journal
+from queue_runtime.engine.bodies import Bodies
 from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
 from queue_runtime.engine.loading import load_settings
@@ -21,11 +22,12 @@ from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.port import Journal
 from queue_runtime.plugins import EngineStartedInfo, EngineStoppedInfo, Plugins
 from queue_runtime.plugins import load as load_plugins
+from queue_runtime.providers.bodies import BodyCipher
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
 from queue_runtime.providers.errors import ShutdownInProgress
 from queue_runtime.providers.message import QueueName
 from queue_runtime.providers.port import Capabilities, Provider
-from queue_runtime.providers.registry import provider_from_settings
+from queue_runtime.providers.registry import cipher_from_settings, provider_from_settings
 from queue_runtime.providers.settings import ProviderSettings
 
 __all__ = ["Engine"]
@@ -45,6 +47,7 @@ class Engine:
         journal: an open journal, which stays its opener's to close. One engine a journal.
         plugins: handlers, session strategies, observers; see `plugins.hookspecs`.
         clock: for tests.
+        cipher: encrypts and opens bodies; closed by the engine.
 
     Raises:
         PluginError: a plugin cannot be used as it is written.
@@ -57,12 +60,14 @@ class Engine:
         journal: Journal,
         plugins: Sequence[object],
         clock: Clock | None = None,
+        cipher: BodyCipher | None = None,
     ) -> None:
         self._settings = settings
         self._provider = provider
         self._journal = journal
         self._plugins = Plugins(plugins)
         self._clock = clock if clock is not None else SystemClock()
+        self._bodies = Bodies(cipher)
         self._queues = tuple(QueueName(queue) for queue in settings.queues)
         self._stop_asked = asyncio.Event()
         self._abort_asked = asyncio.Event()
@@ -101,10 +106,11 @@ class Engine:
         provider = provider if provider is not None else ProviderSettings.load()
         if not engine.queues and provider.own_queue is not None:
             engine = engine.model_copy(update={"queues": (str(provider.own_queue),)})
-        made = provider_from_settings(provider)
+        made, cipher = provider_from_settings(provider), cipher_from_settings(provider)
         journal = await open_journal(engine)
         try:
-            async with cls(engine, made, journal, [*load_plugins(engine.plugins), *plugins]) as started:
+            named = load_plugins(engine.plugins)
+            async with cls(engine, made, journal, [*named, *plugins], cipher=cipher) as started:
                 yield started
         finally:
             await journal.close()
@@ -127,15 +133,12 @@ class Engine:
         return self
 
     async def _start(self) -> None:
-        capabilities: dict[str, Capabilities] = {}
-        for queue in self._queues:
-            capabilities[queue] = await self._provider.capabilities(queue)
+        capabilities: dict[str, Capabilities] = {q: await self._provider.capabilities(q) for q in self._queues}
         check(self._settings, capabilities)
-        parts = self._parts = Parts(self._settings, self._provider, self._journal, self._plugins, self._clock)
+        outside = self._provider, self._journal, self._plugins, self._clock, self._bodies
+        parts = self._parts = Parts(self._settings, *outside)
         # A session's lock cannot be taken over: its messages come again with the session.
-        survive = {
-            queue: able.receipts_survive_restart and not able.native_sessions for queue, able in capabilities.items()
-        }
+        survive = {q: able.receipts_survive_restart and not able.native_sessions for q, able in capabilities.items()}
         parts.core.ordered_groups = frozenset(queue for queue, able in capabilities.items() if able.ordered_groups)
         parts.core.keeps_order = parts.core.ordered_groups | {
             q for q, able in capabilities.items() if able.native_sessions
@@ -152,10 +155,10 @@ class Engine:
             self._control = Control(parts.core, self._settings.journal)
             await self._control.start()
         if self._plugins.observes("engine_started"):
-            now = Timestamp(self._clock.now())
+            now, crashed = Timestamp(self._clock.now()), recovered.after_crash
             queues = tuple(str(queue) for queue in self._queues)
             self._plugins.notify_engine_started(
-                EngineStartedInfo(run_id=parts.core.run_id, queues=queues, after_crash=recovered.after_crash, at=now)
+                EngineStartedInfo(run_id=parts.core.run_id, queues=queues, after_crash=crashed, at=now)
             )
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -273,6 +276,7 @@ class Engine:
             if self._parts is not None:
                 await self._parts.close()
                 self._parts = None
+            await self._bodies.close()
             await self._provider.close()
 
     def status(self) -> EngineStatus:

@@ -15,7 +15,9 @@ from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.journal.errors import EventRefused
 from queue_runtime.journal.events import LapseReason, Received
 from queue_runtime.journal.settled_keys import SettledKey, key_digest
+from queue_runtime.journal.state import Outcome
 from queue_runtime.plugins import DeliveryInfo, Plugins
+from queue_runtime.providers.bodies import is_marked
 from queue_runtime.providers.message import Delivery
 from queue_runtime.providers.redrive import origin_of
 
@@ -67,7 +69,7 @@ class Intake:
             refusal = error
         digest = hashlib.sha256(delivery.message.body).digest()
         key = f"{delivery.queue}/{name}" if name is not None else default_key(delivery)
-        key, known = self._recognized(key, digest, now)
+        key, known = self._recognized(key, digest, now, is_encrypted=is_marked(delivery.message.body))
         received = _received(delivery, key, session_id, digest, now)
         if delivery.queue in self._core.sender_ordered:
             received = self._ordered(received, delivery)
@@ -101,16 +103,21 @@ class Intake:
             sender_number=stamp.number,
         )
 
-    def _recognized(self, key: str, digest: bytes, now: int) -> tuple[str, SettledKey | None]:
+    def _recognized(self, key: str, digest: bytes, now: int, *, is_encrypted: bool) -> tuple[str, SettledKey | None]:
         """Under which key a delivery is taken in, and whether that is settled already.
 
-        A key that comes with another body is another message: it is run, and somebody is told.
+        A key that comes with another body is another message: it is run, and somebody is told. Of an encrypted body
+        that says nothing, for no encryption gives the same bytes twice; so it is a duplicate of what was completed,
+        which somebody with the key had sent under this id. It is none of what is still under way, which may turn out to
+        be forged.
         """
         message = self._core.state.messages.get(key)
-        if message is not None and message.origin.body_digest in {digest, b""}:
-            return key, None
+        if message is not None:
+            is_done = is_encrypted and message.outcome is Outcome.COMPLETED
+            if is_done or message.origin.body_digest in {digest, b""}:
+                return key, None
         known = None if message is not None else self._settled(key, now)
-        if message is None and (known is None or known.may_be_of(digest)):
+        if message is None and (known is None or is_encrypted or known.may_be_of(digest)):
             return key, known
         logger.warning("idempotency key %s came again with another body: it is run as a message of its own", key)
         key = f"{key}~{digest.hex()[:16]}"
@@ -158,6 +165,7 @@ def _received(delivery: Delivery, key: str, session_id: str | None, digest: byte
         provider_id=receipt.provider_id,
         session_id=None if session_id is None else str(session_id),
         sequence=delivery.sequence,
+        sent_session_id=None if session_id == message.session_id else str(message.session_id or ""),
         delivery_count=delivery.delivery_count,
         enqueued_at=_plain(delivery.enqueued_at),
         expires_at=_plain(delivery.expires_at),

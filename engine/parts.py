@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from queue_runtime.engine.background import Background
+from queue_runtime.engine.bodies import Bodies
 from queue_runtime.engine.collaborators import Limits
 from queue_runtime.engine.core import Core
 from queue_runtime.engine.credit import Credit
@@ -56,7 +57,13 @@ class Parts:
     """
 
     def __init__(
-        self, settings: EngineSettings, provider: Provider, journal: Journal, plugins: Plugins, clock: Clock
+        self,
+        settings: EngineSettings,
+        provider: Provider,
+        journal: Journal,
+        plugins: Plugins,
+        clock: Clock,
+        bodies: Bodies,
     ) -> None:
         self._settings = settings
         self._background = Background()
@@ -64,7 +71,7 @@ class Parts:
         self._routing = Routing(plugins, settings, provider.name)
         limits = Limits(settings.concurrency, us(settings.lane_release_delay_s), us(settings.reorder_wait_s))
         self.core = core = Core(journal, clock, self._routing, self._perform, limits)
-        self._dispatcher = Dispatcher(core, self._routing, plugins, settings)
+        self._dispatcher = Dispatcher(core, self._routing, plugins, settings, bodies)
         self._settler = Settler(core, provider, settings)
         self._outbox = Outbox(core, provider, settings)
         self._leases = Leases(provider.sibling(), clock, provider.name, self._leases_changed)

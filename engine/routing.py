@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from queue_runtime.engine.policy import Policy, SessionFailure
 from queue_runtime.engine.settings import EngineSettings
-from queue_runtime.journal.events import Received
+from queue_runtime.journal.events import Duplicate, Received
 from queue_runtime.journal.state import MessageState
 from queue_runtime.plugins import Context, DeliveryInfo, Handler, PermanentError, Plugins, RouteOptions
 from queue_runtime.providers.clock import Timestamp
@@ -130,7 +130,7 @@ def delivery_of(message: MessageState, provider_name: str) -> Delivery:
         message=Message(
             received.body if received else b"",
             message_id=origin.message_id,
-            session_id=origin.session_id,
+            session_id=_sent_session(origin),
             correlation_id=received.correlation_id if received else None,
             content_type=received.content_type if received else None,
             attributes=attributes,
@@ -144,6 +144,13 @@ def delivery_of(message: MessageState, provider_name: str) -> Delivery:
         first_delivered_at=Timestamp(origin.at),
         delivered_at=Timestamp(message.since),
     )
+
+
+def _sent_session(origin: Received | Duplicate) -> str | None:
+    """The session id that the message came with, whatever session a plugin put it into."""
+    if isinstance(origin, Received) and origin.sent_session_id is not None:
+        return origin.sent_session_id or None
+    return origin.session_id
 
 
 def _timestamp(value: int | None) -> Timestamp | None:

@@ -41,9 +41,14 @@ def _without_sender(stored: Stored) -> Stored:
     return stored._replace(fields=(*stored.fields, None, 0, 0))
 
 
+def _without_sent_session(stored: Stored) -> Stored:
+    return stored._replace(fields=(*stored.fields, None))
+
+
 UPCASTERS: Mapping[tuple[int, int], Upcaster] = {
     (Duplicate.KIND, 1): _with_unknown_body,
     (Received.KIND, 1): _without_sender,
+    (Received.KIND, 2): _without_sent_session,
 }
 """By kind and version: a pure function from that version to the next. Stored rows are never rewritten."""
 

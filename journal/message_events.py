@@ -53,11 +53,12 @@ class Received:
     `key` is the idempotency key, prefixed with the queue. `sequence` is the broker's order inside a session, where it
     has one. `suspect_until` is in the future when the broker's own delivery count makes the message a poison suspect.
     `sender` numbered it `sender_number` in its epoch `sender_epoch`, on queues where that stands in for a broker's
-    order; `sequence` is then the instant at which it did.
+    order; `sequence` is then the instant at which it did. `sent_session_id` is the session id that the message came
+    with, where a plugin put it into another session: empty if it came with none, None if nobody did that.
     """
 
     KIND: ClassVar[int] = 1
-    VERSION: ClassVar[int] = 2  # 1 had no sender
+    VERSION: ClassVar[int] = 3  # 1 had no sender, 2 no sent_session_id
 
     key: str
     at: int
@@ -80,6 +81,7 @@ class Received:
     sender: str | None = None
     sender_epoch: int = 0
     sender_number: int = 0
+    sent_session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

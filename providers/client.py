@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Literal, Self, TypedDict, Unpack
 
+from pydantic import SecretStr
+
+from queue_runtime.providers.bodies import BodyCipher, openable
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import (
+    CryptoError,
     DeadLetterError,
     ErrorContext,
     MessageTooLarge,
@@ -29,7 +33,7 @@ from queue_runtime.providers.port import (
     Sent,
 )
 from queue_runtime.providers.redrive import redriven
-from queue_runtime.providers.registry import provider_from_settings
+from queue_runtime.providers.registry import cipher_from_settings, provider_from_settings
 from queue_runtime.providers.settings import ProviderSettings
 from queue_runtime.providers.settling import KnownReceipts, Settling
 
@@ -60,6 +64,15 @@ class SettingsOverrides(TypedDict, total=False):
     sqs_visibility_timeout_s: int
     sqs_max_message_bytes: int
     sqs_longest_poll_s: int
+    encryption_enabled: bool
+    encryption_keys: SecretStr
+    encryption_key_file: Path
+    encryption_key_ttl_s: float
+    encryption_plain: Literal["allow", "allow-with-alert", "reject"]
+    encryption_max_age_s: float
+    encryption_skew_s: float
+    encryption_track_nonces: bool
+    encryption_nonce_ttl_s: float
 
 
 class QueueClient(Settling):
@@ -67,11 +80,17 @@ class QueueClient(Settling):
 
     Use it as an async context manager: entering opens the provider, leaving closes it. `timeout_s` is how long receives
     wait unless they are told, in seconds. Names may be bare strings; they are validated here.
+
+    With a `cipher` bodies are encrypted on the way out and opened on the way in. What does not open is put aside: see
+    `receive_batch`. `peek` and dead letters show bodies as they travel.
     """
 
-    def __init__(self, provider: Provider, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self, provider: Provider, *, timeout_s: float = DEFAULT_TIMEOUT_S, cipher: BodyCipher | None = None
+    ) -> None:
         super().__init__(provider, KnownReceipts())
         self._timeout_s = timeout_s
+        self._cipher = cipher
         self._capabilities: dict[QueueName, Capabilities] = {}
 
     @classmethod
@@ -83,7 +102,8 @@ class QueueClient(Settling):
             ConfigurationError: the file cannot be read, or the provider cannot be made.
         """
         settings = ProviderSettings.load(**overrides)
-        return cls(provider_from_settings(settings), timeout_s=settings.receive_timeout_s)
+        cipher = cipher_from_settings(settings)
+        return cls(provider_from_settings(settings), timeout_s=settings.receive_timeout_s, cipher=cipher)
 
     async def __aenter__(self) -> Self:
         """Open the provider."""
@@ -94,6 +114,8 @@ class QueueClient(Settling):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the provider; what was not settled is delivered again when its lock ends."""
+        if self._cipher is not None:
+            await self._cipher.close()
         await self._provider.close()
 
     async def send(self, queue: str, message: Message, *, at: datetime | None = None) -> Sent:
@@ -113,7 +135,7 @@ class QueueClient(Settling):
     ) -> list[Sent | QueueError]:
         """Send any number of messages, and answer one by one in the order given: a refusal costs the others nothing.
 
-        What is too large for the queue is refused here, without a call.
+        What is too large for the queue is refused here, without a call, as is what cannot be encrypted.
 
         Raises:
             QueueNotFound, AuthenticationFailed, ConnectionFailed: nothing was sent.
@@ -122,10 +144,13 @@ class QueueClient(Settling):
             return []
         name = QueueName(queue)
         limit = (await self._capabilities_of(name)).max_message_bytes
-        fitting = [message for message in messages if message.size_bytes <= limit]
         due = None if at is None else Timestamp.from_datetime(at)
-        sent = iter(await self._provider.send(name, fitting, at=due))
-        return [next(sent) if m.size_bytes <= limit else _too_large(name, m, limit) for m in messages]
+        sealed = messages if self._cipher is None else await _sealed(self._cipher, name, messages, due)
+        ready = [
+            m if isinstance(m, QueueError) or m.size_bytes <= limit else _too_large(name, m, limit) for m in sealed
+        ]
+        sent = iter(await self._provider.send(name, [m for m in ready if isinstance(m, Message)], at=due))
+        return [next(sent) if isinstance(m, Message) else m for m in ready]
 
     async def cancel(self, queue: str, sent: Sent) -> None:
         """Call off a message that was sent for later.
@@ -143,9 +168,17 @@ class QueueClient(Settling):
         return deliveries[0] if deliveries else None
 
     async def receive_batch(self, queue: str, max_messages: int, *, timeout_s: float | None = None) -> list[Delivery]:
-        """Wait for at least one message, and take up to `max_messages`; an empty list at the time-out."""
+        """Wait for at least one message, and take up to `max_messages`; an empty list at the time-out.
+
+        A body that does not open is logged, and dead-lettered, or handed back while its key is missing.
+
+        Raises:
+            CryptoError: all that was received did not open; the first of the errors.
+        """
         wait_s = self._timeout_s if timeout_s is None else timeout_s
-        return await self._provider.receive(Address(QueueName(queue)), max_messages, wait_s)
+        source = Address(QueueName(queue))
+        received = await self._provider.receive(source, max_messages, wait_s)
+        return await openable(self._provider, source, self._cipher, received)
 
     async def accept_session(
         self, queue: str, session_id: str | None = None, *, timeout_s: float | None = None
@@ -160,7 +193,9 @@ class QueueClient(Settling):
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         wanted = None if session_id is None else SessionId(session_id)
         held = await self._provider.accept_session(name, wanted, wait_s)
-        return None if held is None else SessionClient(self._provider, self._known, name, held, self._timeout_s)
+        if held is None:
+            return None
+        return SessionClient(self._provider, self._known, name, held, self._timeout_s, self._cipher)
 
     async def peek(self, queue: str, max_messages: int = 1, *, after_sequence: int = 0) -> list[Delivery]:
         """Look at messages without taking them.
@@ -172,7 +207,7 @@ class QueueClient(Settling):
 
     def dead_letters(self, queue: str) -> DeadLetterClient:
         """Return the client of a queue's dead letters."""
-        return DeadLetterClient(self._provider, self._known, QueueName(queue), self._timeout_s)
+        return DeadLetterClient(self._provider, self._known, QueueName(queue), self._timeout_s, self._cipher)
 
     async def counts(self, queue: str) -> QueueCounts:
         """Count a queue's messages by state.
@@ -200,12 +235,19 @@ class SessionClient(Settling):
     """
 
     def __init__(
-        self, provider: Provider, known: KnownReceipts, queue: QueueName, held: HeldSession, timeout_s: float
+        self,
+        provider: Provider,
+        known: KnownReceipts,
+        queue: QueueName,
+        held: HeldSession,
+        timeout_s: float,
+        cipher: BodyCipher | None = None,
     ) -> None:
         super().__init__(provider, known)
         self._queue = queue
         self._held = held
         self._timeout_s = timeout_s
+        self._cipher = cipher
         self._is_closed = False
 
     @property
@@ -234,9 +276,13 @@ class SessionClient(Settling):
         return deliveries[0] if deliveries else None
 
     async def receive_batch(self, max_messages: int, *, timeout_s: float | None = None) -> list[Delivery]:
-        """Wait for at least one message of the session, and take up to `max_messages`, in order."""
+        """Wait for at least one message of the session, and take up to `max_messages`, in order.
+
+        What does not open is dealt with as by `QueueClient.receive_batch`.
+        """
         self._check_held()
-        return await self._held.receive(max_messages, self._timeout_s if timeout_s is None else timeout_s)
+        received = await self._held.receive(max_messages, self._timeout_s if timeout_s is None else timeout_s)
+        return await openable(self._provider, Address(self._queue), self._cipher, received)
 
     async def renew_lock(self) -> datetime:
         """Extend the session's lock, and so that of its messages; return its new end."""
@@ -267,12 +313,23 @@ class SessionClient(Settling):
 
 
 class DeadLetterClient(Settling):
-    """The dead letters of one queue: look at them, complete them to be rid of them, or send them again."""
+    """The dead letters of one queue: look at them, complete them to be rid of them, or send them again.
 
-    def __init__(self, provider: Provider, known: KnownReceipts, queue: QueueName, timeout_s: float) -> None:
+    Their bodies are as they travelled: one that was encrypted still is, for it may be here because it does not open.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        known: KnownReceipts,
+        queue: QueueName,
+        timeout_s: float,
+        cipher: BodyCipher | None = None,
+    ) -> None:
         super().__init__(provider, known)
         self._source = Address(queue, dead_letters=True)
         self._timeout_s = timeout_s
+        self._cipher = cipher
 
     async def receive(self, *, timeout_s: float | None = None) -> Delivery | None:
         """Wait for one dead letter; None at the time-out."""
@@ -291,14 +348,18 @@ class DeadLetterClient(Settling):
     async def redrive(self, delivery: Delivery) -> Sent:
         """Send a dead letter to its queue again, under a new id, and then remove it from the dead letters.
 
-        A crash between the two leaves the dead letter; redriving it again sends the same copy under the same id.
+        A crash between the two leaves the dead letter; redriving it again sends the same copy under the same id. With a
+        cipher the copy is encrypted anew, so that its age and its key are today's.
 
         Raises:
             DeadLetterError: it was not sent, or could not be removed; it is still a dead letter.
         """
-        was_sent = False
+        queue, dead, was_sent = self._source.queue, delivery.as_sent, False
         try:
-            (answer,) = await self._provider.send(self._source.queue, [redriven(delivery.message)])
+            copy = redriven(dead)
+            if self._cipher is not None:
+                copy = await self._cipher.redrive(queue, dead, copy)
+            (answer,) = await self._provider.send(queue, [copy])
             if isinstance(answer, QueueError):
                 raise answer
             was_sent = True
@@ -308,6 +369,18 @@ class DeadLetterClient(Settling):
             context = ErrorContext(self._source.queue, message.message_id, message.session_id, "redrive")
             raise DeadLetterError(message.message_id, error, was_sent=was_sent, context=context) from error
         return answer
+
+
+async def _sealed(
+    cipher: BodyCipher, queue: QueueName, messages: Sequence[Message], due: Timestamp | None
+) -> list[Message | QueueError]:
+    sealed: list[Message | QueueError] = []
+    for message in messages:
+        try:
+            sealed.append(await cipher.seal(queue, message, at=due))
+        except CryptoError as error:
+            sealed.append(error)
+    return sealed
 
 
 def _too_large(queue: QueueName, message: Message, limit: int) -> MessageTooLarge:

@@ -274,7 +274,8 @@ class Delivery:
     `delivery_count` is the broker's own, from 1. `sequence` is the broker's order, where it has one. `expires_at` is
     the end of the message's time to live. `dead_letter` is there on deliveries from the dead letters only. `stamp`:
     where `Capabilities.sender_order` is True. `foreign_deliveries`: how many of the earlier ones seem to have gone
-    to somebody else, where that can be seen.
+    to somebody else, where that can be seen. `sealed`: the message as it travelled, where its body came encrypted and
+    `message` holds it opened; whatever goes back to a broker is made of that.
     """
 
     queue: QueueName
@@ -289,6 +290,12 @@ class Delivery:
     dead_letter: DeadLetter | None = None
     stamp: SendStamp | None = None
     foreign_deliveries: int = 0
+    sealed: Message | None = None
+
+    @property
+    def as_sent(self) -> Message:
+        """The message as it travelled: with its body encrypted, if it came so."""
+        return self.message if self.sealed is None else self.sealed
 
     def exceeds(self, max_deliveries: int) -> bool:
         """Say whether the broker has delivered this more often than `max_deliveries`."""

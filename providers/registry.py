@@ -6,17 +6,32 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TypeAlias, cast
 
-from queue_runtime.providers.errors import UnsupportedProvider
+from queue_runtime.providers.bodies import BodyCipher
+from queue_runtime.providers.errors import ConfigurationError, UnsupportedProvider
 from queue_runtime.providers.port import Provider
 from queue_runtime.providers.settings import ProviderSettings
 
-__all__ = ["GROUP", "ProviderFactory", "provider_from_settings", "provider_names", "unknown_provider"]
+__all__ = [
+    "CIPHER_GROUP",
+    "GROUP",
+    "ProviderFactory",
+    "cipher_from_settings",
+    "provider_from_settings",
+    "provider_names",
+    "unknown_provider",
+]
 
 GROUP = "queue_runtime.providers"
+CIPHER_GROUP = "queue_runtime.ciphers"
+CIPHER = "aes-256-gcm"
 DISTRIBUTION = "queue-runtime"
 
 ProviderFactory: TypeAlias = Callable[[ProviderSettings], Provider]
 """What an entry point of the group names. It connects to nothing: the provider's `open` does."""
+
+
+CipherFactory: TypeAlias = Callable[[ProviderSettings], BodyCipher]
+"""What the entry point of the group `queue_runtime.ciphers` names."""
 
 
 def provider_names() -> tuple[str, ...]:
@@ -48,3 +63,20 @@ def provider_from_settings(settings: ProviderSettings) -> Provider:
         is_ours = found.dist is not None and found.dist.name == DISTRIBUTION
         install = f"pip install {DISTRIBUTION}[{name}]" if is_ours else "install what it needs"
         raise UnsupportedProvider(name, problem=f"cannot be imported, {error.name} is missing: {install}") from error
+
+
+def cipher_from_settings(settings: ProviderSettings) -> BodyCipher | None:
+    """Make what encrypts and opens bodies; None if the settings name no keys.
+
+    It is found by its entry point, for it lives a floor above: providers know nothing of encryption.
+
+    Raises:
+        ConfigurationError: a key is not written as it should be, or what encrypts is not installed.
+    """
+    if not settings.has_encryption:
+        return None
+    found = next(iter(entry_points(group=CIPHER_GROUP, name=CIPHER)), None)
+    if found is None:
+        msg = f"no cipher is registered under {CIPHER_GROUP}: install {DISTRIBUTION}[crypto] again"
+        raise ConfigurationError(msg)
+    return cast("CipherFactory", found.load())(settings)

@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from queue_runtime.providers.encryption_settings import EncryptionFields
 from queue_runtime.providers.errors import InvalidSettings
 from queue_runtime.providers.message import QueueName
 from queue_runtime.providers.naming import BotQueues, QueueRegistry, check_queue_name
@@ -170,7 +171,7 @@ class LayeredSettings(BaseSettings):
         return f"{name}{below} of {origin}" if " in " in origin else f"{origin if origin != PASSED else name}{below}"
 
 
-class ProviderSettings(LayeredSettings):
+class ProviderSettings(LayeredSettings, EncryptionFields):
     """Which broker is used. Each field is read from `QUEUE_<NAME>` unless it is passed; times are in seconds.
 
     Values that cannot be right raise pydantic's `ValidationError`, which names each field and never shows a value;

@@ -88,7 +88,7 @@ class Settling:
         """Move the message to the dead letters, with why."""
         added = tuple((properties or {}).items())
         settlement = Settlement(
-            SettleKind.DEAD_LETTER, delivery.receipt, 0.0, reason, description, added, delivery.message
+            SettleKind.DEAD_LETTER, delivery.receipt, 0.0, reason, description, added, delivery.as_sent
         )
         await self._settle(delivery, settlement)
 

@@ -1,7 +1,7 @@
 """What goes wrong with encrypted bodies. No text here holds a plaintext, a nonce, or more of a key than its id.
 
-These are the words of whoever encrypts bodies, in this package or in a plugin of somebody else: the broker and the
-engine raise none of them.
+These are the words of whoever encrypts bodies, in this package or in a plugin of somebody else. Providers raise none of
+them; an engine without keys raises `KeyNotFound` for a body that came encrypted.
 """
 
 # ruff: noqa: N818 - errors are named for what happened
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class CryptoError(QueueError):
-    """A body cannot be encrypted, or cannot be trusted. Permanent, but for `KeyProviderError`."""
+    """A body cannot be encrypted, or cannot be trusted. Permanent, but while keys are missing."""
 
     category = Category.CRYPTO
 
@@ -53,10 +53,13 @@ class DecryptionFailed(CryptoError):
 
 
 class KeyNotFound(CryptoError):
-    """The receiver has no key of that id."""
+    """There is no key of that id, yet: keys reach senders and receivers one after the other."""
+
+    category = Category.TRANSIENT
+    retry_after_s = 30.0
 
     def __init__(self, key_id: str, *, context: ErrorContext = NOTHING_KNOWN) -> None:
-        text = f"there is no key {key_id!r}: keep a rotated key until no message needs it, or add it again"
+        text = f"there is no key {key_id!r} here: keep a rotated key until no message needs it, or add it again"
         super().__init__(text, context=context)
         self.key_id = key_id
 
@@ -105,6 +108,7 @@ class KeyProviderError(CryptoError):
     """The keys cannot be fetched for now; what comes as its cause says why."""
 
     category = Category.TRANSIENT
+    retry_after_s = 5.0
 
     def __init__(self, key_id: str, *, context: ErrorContext = NOTHING_KNOWN) -> None:
         super().__init__(f"key {key_id!r} cannot be fetched: is the key store up?", context=context)

@@ -186,11 +186,22 @@ def test_K35_a_duplicate_without_the_digest_of_its_body_is_read() -> None:
 
 
 def test_K35_a_message_without_its_senders_number_is_read() -> None:
-    """The rows of version 1 are those of today without the last three fields: nobody had numbered the message."""
+    """The rows of version 1 are those of version 2 without its last three fields: nobody had numbered the message."""
     today = replace(cast("Received", received(1)), sender="me", sender_epoch=5, sender_number=7)
     row, _ = CODEC.encode(today)
     fields = cast("list[object]", unpack(row[7]))
-    older: Row = (*row[:1], 1, *row[2:7], pack_fields(tuple(fields[:-3])), *row[8:])
+    older: Row = (*row[:1], 1, *row[2:7], pack_fields(tuple(fields[:-4])), *row[8:])
+
+    assert CODEC.decode(row, 1) == today
+    assert CODEC.decode(older, 1) == received(1)
+
+
+def test_K35_a_message_without_the_session_that_it_was_sent_with_is_read() -> None:
+    """The rows of version 2 are those of today without the last field: the session id is the one that it came with."""
+    today = replace(cast("Received", received(1)), sent_session_id="from the sender")
+    row, _ = CODEC.encode(today)
+    fields = cast("list[object]", unpack(row[7]))
+    older: Row = (*row[:1], 2, *row[2:7], pack_fields(tuple(fields[:-1])), *row[8:])
 
     assert CODEC.decode(row, 1) == today
     assert CODEC.decode(older, 1) == received(1)

@@ -54,12 +54,12 @@ KINDS: list[tuple[QueueError, Category, float | None]] = [
     (errors.CryptoError("odd"), Category.CRYPTO, None),
     (errors.EncryptionFailed("k1"), Category.CRYPTO, None),
     (errors.DecryptionFailed("k1"), Category.CRYPTO, None),
-    (errors.KeyNotFound("k1"), Category.CRYPTO, None),
+    (errors.KeyNotFound("k1"), Category.TRANSIENT, 30.0),
     (errors.MessageExpired(NOW, 300), Category.CRYPTO, None),
     (errors.UnsupportedVersion(2), Category.CRYPTO, None),
     (errors.InvalidNonceSize(12, 8), Category.CRYPTO, None),
     (errors.InvalidEnvelope("ends inside its key's name"), Category.CRYPTO, None),
-    (errors.KeyProviderError("k1"), Category.TRANSIENT, None),
+    (errors.KeyProviderError("k1"), Category.TRANSIENT, 5.0),
     (errors.NonceReused("k1"), Category.CRYPTO, None),
     (errors.UnencryptedMessage("m1"), Category.PERMANENT, None),
 ]
@@ -109,12 +109,12 @@ def test_a_text_names_the_object_the_value_and_the_next_step(error: QueueError, 
 
 
 def test_d37_every_error_of_encryption_is_one_family() -> None:
-    """One `except` catches all of them, and only the key store's may pass by itself."""
+    """One `except` catches all of them, and only a missing key may pass by itself."""
     family = {type(error) for error, _, _ in KINDS if isinstance(error, errors.CryptoError)}
 
     assert family == {errors.CryptoError, *errors.CryptoError.__subclasses__()}
     assert [error for error, _, _ in KINDS if isinstance(error, errors.CryptoError) and error.transient] == [
-        error for error, _, _ in KINDS if isinstance(error, errors.KeyProviderError)
+        error for error, _, _ in KINDS if isinstance(error, errors.KeyNotFound | errors.KeyProviderError)
     ]
 
 
