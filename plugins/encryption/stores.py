@@ -73,6 +73,12 @@ def _instant(value: datetime) -> Timestamp:
     return Timestamp.from_datetime(value)
 
 
+def _place(path: tuple[int | str, ...]) -> str:
+    """Where a file is wrong. A name that no key file has is not shown: it may be a key in the wrong place."""
+    known = {"keys", *_StoredKey.model_fields}
+    return ".".join(str(part) if isinstance(part, int) or part in known else "(unknown)" for part in path) or "(top)"
+
+
 class FileKeys:
     """Keys from a JSON file, such as a mounted secret. The file is read at every call: put `CachedKeys` in front.
 
@@ -123,7 +129,7 @@ class FileKeys:
             content = await asyncio.to_thread(self._path.read_bytes)
             return [stored.read() for stored in _KeyFile.model_validate_json(content).keys]
         except ValidationError as error:
-            places = ", ".join(sorted({".".join(map(str, problem["loc"])) or "(top)" for problem in error.errors()}))
+            places = ", ".join(sorted({_place(problem["loc"]) for problem in error.errors()}))
             logger.error("key file %s is not written as it should be, at %s", self._path, places)  # noqa: TRY400
             raise KeyProviderError(wanted) from None  # the cause may quote the file
         except (OSError, ConfigurationError) as error:

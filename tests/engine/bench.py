@@ -9,6 +9,7 @@ from queue_runtime.engine import Engine, EngineSettings
 from queue_runtime.journal import MemoryJournal
 from queue_runtime.journal.events import Event
 from queue_runtime.journal.invariants import violations
+from queue_runtime.providers.bodies import BodyCipher
 from queue_runtime.providers.clock import Clock
 from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueKind, QueueSettings
 from queue_runtime.providers.message import Message, QueueName
@@ -26,6 +27,7 @@ class Bench:
         self.journal = MemoryJournal()
         self.provider: type[MemoryProvider] = MemoryProvider
         self.clock: Clock | None = None  # the engine's own, if it is not to be the system's
+        self.cipher: Callable[[], BodyCipher] | None = None  # makes one for each engine, which closes it
 
     async def send(self, *messages: Message) -> None:
         await self.send_to(QUEUE, *messages)
@@ -42,7 +44,8 @@ class Bench:
         """A running engine; what it leaves in the journal breaks no rule, and folds to its live state."""
         quick = {"retry_initial_s": 0.02, "retry_max_s": 0.05, "receive_wait_s": 0.1, "session_idle_s": 0.1}
         chosen = EngineSettings.model_validate({"queues": (QUEUE,), "debug_fold": True, **quick, **settings})
-        async with Engine(chosen, self.provider(self.broker), self.journal, plugins, self.clock) as engine:
+        provider = self.provider(self.broker)
+        async with Engine(chosen, provider, self.journal, plugins, self.clock, self._cipher()) as engine:
             running = asyncio.create_task(engine.run(handle_signals=False))
             yield engine
             await engine.drain(0.2)
@@ -54,13 +57,17 @@ class Bench:
         """A running engine that is gone at once at the end of the block; the journal keeps what was durable."""
         quick = {"retry_initial_s": 0.02, "retry_max_s": 0.05, "receive_wait_s": 0.1, "session_idle_s": 0.1}
         chosen = EngineSettings.model_validate({"queues": (QUEUE,), **quick, **settings})
-        async with Engine(chosen, self.provider(self.broker), self.journal, plugins) as engine:
+        provider = self.provider(self.broker)
+        async with Engine(chosen, provider, self.journal, plugins, None, self._cipher()) as engine:
             running = asyncio.create_task(engine.run(handle_signals=False))
             yield engine
             durable = self.journal.events
             await engine.stop()
             await running
         self.journal = MemoryJournal(events=durable, keys=self.journal.keys)
+
+    def _cipher(self) -> BodyCipher | None:
+        return None if self.cipher is None else self.cipher()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that an engine does; a test that waits in vain fails."""
