@@ -13,7 +13,7 @@ from queue_runtime.engine.adoption import adopt_siblings, open_journal
 from queue_runtime.engine.bodies import Bodies
 from queue_runtime.engine.checks import check
 from queue_runtime.engine.control import Control
-from queue_runtime.engine.loading import load_settings
+from queue_runtime.engine.loading import load_missing
 from queue_runtime.engine.parts import Parts
 from queue_runtime.engine.recovery import compare_with_fold, recover, snapshot
 from queue_runtime.engine.settings import EngineSettings
@@ -99,18 +99,12 @@ class Engine:
             JournalOwned: another process has the journal open.
             QueueNotFound: a queue does not exist.
         """
-        if engine is None and provider is None:
-            loaded = load_settings()
-            engine, provider = loaded.engine, loaded.provider
-        engine = engine if engine is not None else EngineSettings.load()
-        provider = provider if provider is not None else ProviderSettings.load()
-        if not engine.queues and provider.own_queue is not None:
-            engine = engine.model_copy(update={"queues": (str(provider.own_queue),)})
-        made, cipher = provider_from_settings(provider), cipher_from_settings(provider)
-        journal = await open_journal(engine)
+        loaded = load_missing(engine, provider)
+        made, cipher = provider_from_settings(loaded.provider), cipher_from_settings(loaded.provider)
+        journal = await open_journal(loaded.engine)
         try:
-            named = load_plugins(engine.plugins)
-            async with cls(engine, made, journal, [*named, *plugins], cipher=cipher) as started:
+            chosen = [*load_plugins(loaded.engine.plugins), *plugins]
+            async with cls(loaded.engine, made, journal, chosen, cipher=cipher) as started:
                 yield started
         finally:
             await journal.close()

@@ -11,7 +11,7 @@ from queue_runtime.providers.errors import InvalidSettings
 from queue_runtime.providers.registry import unknown_provider
 from queue_runtime.providers.settings import LayeredSettings, ProviderSettings
 
-__all__ = ["Loaded", "load_settings"]
+__all__ = ["Loaded", "load_missing", "load_settings"]
 
 _S = TypeVar("_S", bound=LayeredSettings)
 NOTHING: Mapping[str, object] = {}
@@ -43,9 +43,25 @@ def load_settings(engine: Mapping[str, object] = NOTHING, provider: Mapping[str,
         problems.append(str(unknown))
     if of_engine is None or of_provider is None or problems:
         raise InvalidSettings(problems)
-    if not of_engine.queues and of_provider.own_queue is not None:
-        of_engine = of_engine.model_copy(update={"queues": (str(of_provider.own_queue),)})
-    return Loaded(of_engine, of_provider)
+    return _with_own_queue(of_engine, of_provider)
+
+
+def load_missing(engine: EngineSettings | None, provider: ProviderSettings | None) -> Loaded:
+    """Return what is given, and read the rest.
+
+    Raises:
+        InvalidSettings, ConfigurationError: as `load_settings`.
+    """
+    if engine is None and provider is None:
+        return load_settings()
+    engine = engine if engine is not None else EngineSettings.load()
+    return _with_own_queue(engine, provider if provider is not None else ProviderSettings.load())
+
+
+def _with_own_queue(engine: EngineSettings, provider: ProviderSettings) -> Loaded:
+    if not engine.queues and provider.own_queue is not None:
+        engine = engine.model_copy(update={"queues": (str(provider.own_queue),)})
+    return Loaded(engine, provider)
 
 
 def _load(settings: type[_S], passed: Mapping[str, object], problems: list[str]) -> _S | None:

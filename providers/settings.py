@@ -171,7 +171,7 @@ class LayeredSettings(BaseSettings):
         return f"{name}{below} of {origin}" if " in " in origin else f"{origin if origin != PASSED else name}{below}"
 
 
-class ProviderSettings(LayeredSettings, EncryptionFields):
+class ProviderSettings(LayeredSettings, EncryptionFields):  # pyright: ignore[reportIncompatibleVariableOverride] - pydantic merges
     """Which broker is used. Each field is read from `QUEUE_<NAME>` unless it is passed; times are in seconds.
 
     Values that cannot be right raise pydantic's `ValidationError`, which names each field and never shows a value;
