@@ -38,6 +38,7 @@ KINDS: list[tuple[QueueError, Category, float | None]] = [
     (errors.ProviderError("aws", "Busy", "try later", is_transient=True), Category.TRANSIENT, None),
     (errors.ProviderError("aws", "Odd", "never seen", is_transient=False), Category.PERMANENT, None),
     (errors.ConfigurationError("wrong"), Category.CONFIG, None),
+    (errors.InvalidSettings(["QUEUE_PROVIDER: is missing"]), Category.CONFIG, None),
     (errors.UnsupportedProvider("x", "is not known"), Category.CONFIG, None),
     (errors.RequiredField("queue_name"), Category.PERMANENT, None),
     (errors.InvalidFormat("queue_name", "is odd"), Category.PERMANENT, None),
