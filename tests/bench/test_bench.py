@@ -53,6 +53,7 @@ def test_a_quick_run_measures_every_section(tmp_path: Path) -> None:
     assert set(figures["grid"]) == {"200 B", "2 KB", "webhooks"}
 
 
+@pytest.mark.heavy
 def test_sqs_is_measured_with_every_message_deleted_once() -> None:
     """Whoever works the stand-in for SQS deletes every message, in the calls that it takes, and is timed."""
     plan = replace(QUICK, messages=((10, 200),), latency_s=0.1)

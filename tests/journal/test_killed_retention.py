@@ -55,7 +55,6 @@ while not ended:
     step += 1
 """
 
-KINDS_OF_WORK = ("drop", "archive", "strip")
 KEPT = b"of a message that is not completed" * 9
 
 
@@ -139,7 +138,9 @@ async def _check(work: str, tmp_path: Path) -> int:
     return len(steps)
 
 
-@pytest.mark.parametrize("work", KINDS_OF_WORK)
+@pytest.mark.parametrize(
+    "work", ["drop", pytest.param("archive", marks=pytest.mark.heavy), pytest.param("strip", marks=pytest.mark.heavy)]
+)
 async def test_a_death_while_old_segments_go_loses_nothing(tmp_path: Path, work: str) -> None:
     """What is not dropped is there and proved, a start finds the same state, and the next round ends the same."""
     assert await _check(work, tmp_path) > 10
