@@ -11,7 +11,7 @@ from typing import Self
 
 from queue_runtime.engine.adoption import adopt_siblings, open_journal
 from queue_runtime.engine.bodies import Bodies
-from queue_runtime.engine.checks import check
+from queue_runtime.engine.checks import check, inspect
 from queue_runtime.engine.control import Control
 from queue_runtime.engine.loading import load_missing
 from queue_runtime.engine.parts import Parts
@@ -26,7 +26,7 @@ from queue_runtime.providers.bodies import BodyCipher
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
 from queue_runtime.providers.errors import ShutdownInProgress
 from queue_runtime.providers.message import QueueName
-from queue_runtime.providers.port import Capabilities, Provider
+from queue_runtime.providers.port import Provider
 from queue_runtime.providers.registry import cipher_from_settings, provider_from_settings
 from queue_runtime.providers.settings import ProviderSettings
 
@@ -127,8 +127,9 @@ class Engine:
         return self
 
     async def _start(self) -> None:
-        capabilities: dict[str, Capabilities] = {q: await self._provider.capabilities(q) for q in self._queues}
-        check(self._settings, capabilities)
+        inspected = {str(queue): await inspect(self._provider, queue) for queue in self._queues}
+        check(self._settings, inspected)
+        capabilities = {queue: each.capabilities for queue, each in inspected.items()}
         outside = self._provider, self._journal, self._plugins, self._clock, self._bodies
         parts = self._parts = Parts(self._settings, *outside)
         # A session's lock cannot be taken over: its messages come again with the session.

@@ -120,6 +120,9 @@ class EngineSettings(LayeredSettings):
     session_receivers: _Count = Field(
         default=8, description="Sessions worked at the same time, on brokers with sessions."
     )
+    needs_sessions: bool = Field(
+        default=False, description="Refuse a queue that keeps no order at all, and warn of one that does not hold it."
+    )
     session_idle_s: _Seconds = Field(default=5.0, description="Idle time after which a session is given back.")
     debug_fold: bool = Field(
         default=False, description="Audit the journal, and compare the live state with a fold of it, at every stop."

@@ -58,6 +58,11 @@ from queue_runtime.providers.errors import (
     UnsupportedVersion,
     ValidationError,
 )
+from queue_runtime.providers.inspection import (
+    Inspector,
+    Inspects,
+    QueueSetup,
+)
 from queue_runtime.providers.message import (
     DeadLetter,
     Delivery,
@@ -133,6 +138,8 @@ __all__ = [
     "Fallback",
     "Fields",
     "HeldSession",
+    "Inspector",
+    "Inspects",
     "InvalidEnvelope",
     "InvalidFormat",
     "InvalidMessage",
@@ -165,6 +172,7 @@ __all__ = [
     "QueueName",
     "QueueNotFound",
     "QueueRegistry",
+    "QueueSetup",
     "Receipt",
     "RequiredField",
     "RetryTimeout",

@@ -109,6 +109,31 @@ def config_command(
 
 
 @app.command()
+def doctor(
+    queue: Annotated[list[str] | None, typer.Option(help="A queue to look at; repeatable.")] = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+) -> None:
+    """Ask the broker whether an engine of these settings can work; exit with 1 if it cannot."""
+    from queue_runtime.tools.doctor_command import examine  # noqa: PLC0415
+
+    if not examine(queues=tuple(queue or ()), config=config, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command(name="queues")
+def queues_command(
+    queue: Annotated[list[str] | None, typer.Option(help="A queue to count; repeatable.")] = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+) -> None:
+    """Print how many messages each queue holds."""
+    from queue_runtime.tools.queues_command import show_counts  # noqa: PLC0415
+
+    show_counts(queues=tuple(queue or ()), config=config, as_json=as_json)
+
+
+@app.command()
 def version(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
 ) -> None:

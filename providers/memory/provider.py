@@ -10,6 +10,7 @@ from queue_runtime.providers.memory.broker import MemoryBroker
 from queue_runtime.providers.memory.calls import Calls
 from queue_runtime.providers.memory.faults import Operation
 from queue_runtime.providers.memory.held import Grip, MemorySession, renew_session
+from queue_runtime.providers.memory.inspection import MemoryInspector
 from queue_runtime.providers.memory.polling import Polls
 from queue_runtime.providers.memory.queue import PROVIDER
 from queue_runtime.providers.memory.settings import QueueKind
@@ -29,6 +30,7 @@ class MemoryProvider:
         self._broker = broker
         self._calls = Calls(broker)
         self._polls = Polls(broker)
+        self.inspector = MemoryInspector(self.capabilities)
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from typing import cast
 
 from queue_runtime.providers.clock import Timestamp
 from queue_runtime.providers.errors import QueueError, SessionLockLost
+from queue_runtime.providers.memory.inspection import MemoryInspector
 from queue_runtime.providers.memory.link import Link
 from queue_runtime.providers.memory.queue import PROVIDER
 from queue_runtime.providers.message import Delivery, Message, QueueName, Receipt, SessionId
@@ -23,6 +24,7 @@ class RemoteMemoryProvider:
 
     def __init__(self, address: str) -> None:
         self._link = Link(address)
+        self.inspector = MemoryInspector(self.capabilities)
 
     @property
     def name(self) -> str:

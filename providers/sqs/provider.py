@@ -16,6 +16,7 @@ from queue_runtime.providers.port import Address, Capabilities, HeldSession, Que
 from queue_runtime.providers.sqs.clients import Clients
 from queue_runtime.providers.sqs.group_session import GroupSession, renewed
 from queue_runtime.providers.sqs.groups import Groups
+from queue_runtime.providers.sqs.inspection import SqsInspector
 from queue_runtime.providers.sqs.intake import Intake
 from queue_runtime.providers.sqs.ledger import Ledger
 from queue_runtime.providers.sqs.queues import Queues, capabilities_of
@@ -28,7 +29,11 @@ __all__ = ["SqsProvider"]
 
 
 class SqsProvider:
-    """A provider to standard and FIFO queues of Amazon SQS. Used on the loop that opens it; a session is a group."""
+    """A provider to standard and FIFO queues of Amazon SQS. Used on the loop that opens it; a session is a group.
+
+    Attributes:
+        inspector: tells how queues are set up.
+    """
 
     def __init__(self, settings: SqsSettings, clock: Clock | None = None, ledger: Ledger | None = None) -> None:
         self._settings = settings
@@ -36,6 +41,7 @@ class SqsProvider:
         self._ledger = ledger if ledger is not None else Ledger(self._clock.now())
         self._clients = Clients(settings)
         self._queues = Queues(self._clients, settings)
+        self.inspector = SqsInspector(self._clients, self._queues)
         self._sender = Sender(self._clients, settings, self._clock)
         self._settler = Settler(self._clients, self._queues, self._sender, self._ledger, self._clock)
         intake = Intake(self._settler, self._ledger, self._clock)

@@ -40,6 +40,7 @@ class Queue:
     dead_letters: str | None
     dead_letters_account: str | None
     max_deliveries: int | None
+    retention_s: float
 
     @property
     def name(self) -> QueueName:
@@ -129,6 +130,7 @@ class Queues:
             dead_letters=name,
             dead_letters_account=account,
             max_deliveries=int(str(most)) if most is not None else None,
+            retention_s=float(attributes.get("MessageRetentionPeriod", "345600")),
         )
 
     async def attributes(self, address: Address, url: str) -> Mapping[str, str]:

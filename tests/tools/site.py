@@ -23,7 +23,7 @@ class Site:
     def __init__(self, folder: Path, broker: MemoryBroker, address: str, **settings: str) -> None:
         self.folder = folder
         self.broker = broker
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")} | {
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")} | {
             "QUEUE_PROVIDER": "memory",
             "QUEUE_MEMORY_ADDRESS": address,
             "QUEUE_NAME": str(QUEUE),
@@ -37,7 +37,7 @@ class Site:
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "queue_runtime.tools.cli", *arguments)
         return await asyncio.create_subprocess_exec(
-            *command, env=self._environment, cwd=self.folder, stdin=pipe, stdout=pipe, stderr=pipe
+            *command, env=self.environment, cwd=self.folder, stdin=pipe, stdout=pipe, stderr=pipe
         )
 
     async def call(self, *arguments: str, text: str = "") -> tuple[int, str, str]:
