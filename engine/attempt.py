@@ -148,6 +148,8 @@ class AttemptContext:
             raise PermanentError(msg)
         message_id = _outgoing_id(self._message.key, len(self.outgoing))
         checked = _as_message(message, message_id, session_id)
+        if self._core.traces is not None:
+            checked = self._core.traces.outgoing(queue, checked)
         due_at = None if after is None else self._core.now() + after // timedelta(microseconds=1)
         ttl = checked.time_to_live
         self.outgoing.append(

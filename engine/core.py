@@ -34,6 +34,7 @@ from queue_runtime.engine.outage import Outage
 from queue_runtime.engine.policy import Policy
 from queue_runtime.engine.sender_order import SenderOrder
 from queue_runtime.engine.timers import Timers
+from queue_runtime.engine.traces import AttemptTraces
 from queue_runtime.engine.wakeups import Wakeups
 from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.events import (
@@ -65,7 +66,7 @@ class Core:
         outage: whether the journal cannot be written, and what was seen meanwhile.
         lanes, sender_order, breakers, wakeups, timers: who may start next, and what time changes.
         is_draining: nothing is started.
-        followers, watcher: who is told of changes.
+        followers, watcher: who is told of changes. traces: who has a span for every attempt.
         is_lost: whether the time of a message's lock is up, which is acted on then: it may not be started.
         ordered_groups: queues in which a message in flight blocks the later ones of its session.
         keeps_order: those, and the ones with sessions of the broker: whatever goes back comes again in order.
@@ -96,6 +97,7 @@ class Core:
         self.is_closed = False
         self.followers: Sequence[Follower] = ()
         self.watcher: Watcher | None = None
+        self.traces: AttemptTraces | None = None
         self.is_lost: Callable[[MessageState, int], bool] = _never
         self.drops_expired: frozenset[str] = frozenset()
         self.ordered_groups: frozenset[str] = frozenset()
@@ -186,8 +188,12 @@ class Core:
             if self._routes.hands_back(route):
                 self.submit(message.key, HandBack(now, LapseReason.UNHANDLED, self._limits.release_delay_us))
             else:
-                ready = Ready(now, self.run_id, route, alone=message.suspect_until > now)
-                self.submit(message.key, ready, *self.sender_order.overtaken(message, now))
+                traces, key = self.traces, message.key
+                trace = None if traces is None else traces.begin(message, route)
+                ready = Ready(now, self.run_id, route, alone=message.suspect_until > now, trace_parent=trace)
+                position = self.submit(key, ready, *self.sender_order.overtaken(message, now))
+                if traces is not None:
+                    traces.started(key, position)
 
     # --- to the journal and back ---
 

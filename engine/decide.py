@@ -165,7 +165,9 @@ def _ready(message: MessageState, given: Ready, policy: Policy) -> tuple[Event, 
     if _is_spent(message, policy):
         description = f"{message.failures + message.crashes} of {policy.max_attempts} attempts are spent"
         return _given_up(message, given.now, policy, DeadLetterReason.ATTEMPTS_EXHAUSTED, description)
-    return (AttemptStarted(message.key, given.now, message.attempt + 1, given.run_id, given.route, given.alone),)
+    attempt = message.attempt + 1
+    now, run_id, route, alone, trace = given
+    return (AttemptStarted(message.key, now, attempt, run_id, route, alone, trace),)
 
 
 def _is_spent(message: MessageState, policy: Policy) -> bool:

@@ -13,6 +13,7 @@ import os
 import random
 import traceback
 from collections.abc import Awaitable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -112,17 +113,23 @@ class Dispatcher:
         is_lost = not message.is_held or self._core.is_lost(message, self._core.now())
         if self._is_releasing or is_lost:
             why = _LOST_UNRUN if is_lost else _STOPPING
+            if self._core.traces is not None:
+                self._core.traces.never_ran(effect.key)
             self._core.done(effect)
             self._core.submit(effect.key, HandlerReleased(self._core.now(), effect.attempt, why))
             self._core.pump()
             return
         run = self._begin(message)
         self._runs[effect.key] = run
+        traces = self._core.traces
         try:
-            given = await self._outcome(run)
+            with nullcontext() if traces is None else traces.running(message) as traced:
+                given = await self._outcome(run)
         finally:
             del self._runs[effect.key]
             run.uncancel()
+        if traced is not None:
+            traced.ended(given)
         if self._core.is_closed:
             return  # it would not end when it was told to: the next start counts it as crashed
         self._routing.attempt_ended(effect.key)

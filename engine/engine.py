@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Self
 
@@ -13,11 +13,13 @@ from queue_runtime.engine.adoption import adopt_siblings, open_journal
 from queue_runtime.engine.bodies import Bodies
 from queue_runtime.engine.checks import check, inspect
 from queue_runtime.engine.control import Control
+from queue_runtime.engine.core import Core
 from queue_runtime.engine.loading import load_missing
 from queue_runtime.engine.parts import Parts
 from queue_runtime.engine.recovery import compare_with_fold, recover, snapshot
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.status import EngineStatus, status_of
+from queue_runtime.engine.telemetry import telemetry_of
 from queue_runtime.journal.log import SqliteJournal
 from queue_runtime.journal.port import Journal
 from queue_runtime.plugins import EngineStartedInfo, EngineStoppedInfo, Plugins
@@ -26,7 +28,7 @@ from queue_runtime.providers.bodies import BodyCipher
 from queue_runtime.providers.clock import Clock, SystemClock, Timestamp
 from queue_runtime.providers.errors import ShutdownInProgress
 from queue_runtime.providers.message import QueueName
-from queue_runtime.providers.port import Provider
+from queue_runtime.providers.port import Capabilities, Provider
 from queue_runtime.providers.registry import cipher_from_settings, provider_from_settings
 from queue_runtime.providers.settings import ProviderSettings
 
@@ -51,6 +53,7 @@ class Engine:
 
     Raises:
         PluginError: a plugin cannot be used as it is written.
+        ConfigurationError: telemetry is on, and OpenTelemetry's API is not installed.
     """
 
     def __init__(
@@ -63,9 +66,10 @@ class Engine:
         cipher: BodyCipher | None = None,
     ) -> None:
         self._settings = settings
-        self._provider = provider
+        self._telemetry = telemetry_of(settings, provider)
+        self._provider = provider if self._telemetry is None else self._telemetry.provider
         self._journal = journal
-        self._plugins = Plugins(plugins)
+        self._plugins = Plugins([*plugins, *(self._telemetry.plugins if self._telemetry is not None else ())])
         self._clock = clock if clock is not None else SystemClock()
         self._bodies = Bodies(cipher)
         self._queues = tuple(QueueName(queue) for queue in settings.queues)
@@ -130,19 +134,18 @@ class Engine:
         inspected = {str(queue): await inspect(self._provider, queue) for queue in self._queues}
         check(self._settings, inspected)
         capabilities = {queue: each.capabilities for queue, each in inspected.items()}
-        outside = self._provider, self._journal, self._plugins, self._clock, self._bodies
-        parts = self._parts = Parts(self._settings, *outside)
+        telemetry = self._telemetry
+        journal = self._journal if telemetry is None else telemetry.journal(self._journal)
+        parts = self._parts = Parts(self._settings, self._provider, journal, self._plugins, self._clock, self._bodies)
+        parts.telemetry = telemetry
         # A session's lock cannot be taken over: its messages come again with the session.
         survive = {q: able.receipts_survive_restart and not able.native_sessions for q, able in capabilities.items()}
-        parts.core.ordered_groups = frozenset(queue for queue, able in capabilities.items() if able.ordered_groups)
-        parts.core.keeps_order = parts.core.ordered_groups | {
-            q for q, able in capabilities.items() if able.native_sessions
-        }
-        parts.core.sender_ordered = frozenset(queue for queue, able in capabilities.items() if able.sender_order)
-        parts.core.drops_expired = frozenset(queue for queue, able in capabilities.items() if able.drops_expired)
+        _declare(parts.core, capabilities)
         if self._settings.adopt_siblings and isinstance(self._journal, SqliteJournal):
             await adopt_siblings(self._journal, self._settings, int(self._clock.now()))
         recovered = await recover(parts.core, self._settings, survive)
+        if telemetry is not None:
+            telemetry.recovered(recovered.seconds, recovered.live)
         if recovered.after_crash:
             logger.warning("the run before this one crashed; %d live messages were recovered", recovered.live)
         parts.start({queue for queue, able in capabilities.items() if able.native_sessions})
@@ -282,3 +285,11 @@ class Engine:
             ShutdownInProgress: it has stopped.
         """
         return status_of(self._running("tell its status").core)
+
+
+def _declare(core: Core, capabilities: Mapping[str, Capabilities]) -> None:
+    """Tell the core what the queues can do."""
+    core.ordered_groups = frozenset(queue for queue, able in capabilities.items() if able.ordered_groups)
+    core.keeps_order = core.ordered_groups | {queue for queue, able in capabilities.items() if able.native_sessions}
+    core.sender_ordered = frozenset(queue for queue, able in capabilities.items() if able.sender_order)
+    core.drops_expired = frozenset(queue for queue, able in capabilities.items() if able.drops_expired)

@@ -21,12 +21,13 @@ class Delivered(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """Its lane, breaker, route and the engine's bounds admit an attempt now."""
+    """Its lane, breaker, route and the engine's bounds admit an attempt now; `trace_parent` is the attempt's span."""
 
     now: int
     run_id: str
     route: str
     alone: bool
+    trace_parent: str | None = None
 
 
 class HandlerReturned(NamedTuple):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queue_runtime.engine.background import Background
 from queue_runtime.engine.bodies import Bodies
@@ -29,6 +29,8 @@ from queue_runtime.engine.routing import Routing
 from queue_runtime.engine.session_receiver import SessionReceiver
 from queue_runtime.engine.settings import EngineSettings
 from queue_runtime.engine.settler import Settler
+from queue_runtime.engine.telemetry import sampling
+from queue_runtime.engine.traces import AttemptTraces
 from queue_runtime.journal.errors import JournalUnavailable
 from queue_runtime.journal.events import LapseReason, LeasesRenewed, RunStopped
 from queue_runtime.journal.port import Journal
@@ -37,6 +39,9 @@ from queue_runtime.plugins import Plugins
 from queue_runtime.providers.clock import Clock
 from queue_runtime.providers.message import QueueName
 from queue_runtime.providers.port import Provider
+
+if TYPE_CHECKING:  # the extra may not be there
+    from queue_runtime.plugins.telemetry.engine import Telemetry
 
 __all__ = ["Parts"]
 
@@ -54,6 +59,7 @@ class Parts:
 
     Attributes:
         core: live state and the way to the journal.
+        telemetry: who is told of attempts and of the engine's state; set before the start, if anybody is.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class Parts:
     ) -> None:
         self._settings = settings
         self._background = Background()
-        self._provider = provider
+        self.telemetry: Telemetry | None = None
         self._routing = Routing(plugins, settings, provider.name)
         limits = Limits(settings.concurrency, us(settings.lane_release_delay_s), us(settings.reorder_wait_s))
         self.core = core = Core(journal, clock, self._routing, self._perform, limits)
@@ -110,6 +116,10 @@ class Parts:
         self._outbox.watch_all()
         core.wakeups.later(_SWEEP_S, self._sweep)
         core.is_draining = False
+        if self.telemetry is not None:
+            core.traces = AttemptTraces(self.telemetry.attempts(core.run_id), self._routing)
+            if self.telemetry.measures:
+                self._background.start(sampling(core, self.telemetry), name="queue-runtime telemetry")
         perform_all(core)
         core.pump()
         self._housekeeping.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ logger = logging.getLogger("queue_runtime.engine")
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a start found: did the run before it crash, and how many messages were live."""
+    """What a start found: did the run before it crash, how many messages were live, and how long all of it took."""
 
     after_crash: bool
     live: int
+    seconds: float
 
 
 async def recover(core: Core, settings: EngineSettings, receipts_survive: Mapping[str, bool]) -> Recovered:
@@ -46,6 +48,7 @@ async def recover(core: Core, settings: EngineSettings, receipts_survive: Mappin
     Raises:
         JournalError: the journal cannot be read or written.
     """
+    began = time.perf_counter()
     state = await load(core.journal)
     after_crash = state.run_id is not None
     core.adopt(state)
@@ -61,7 +64,7 @@ async def recover(core: Core, settings: EngineSettings, receipts_survive: Mappin
     if core.outage.error is not None:
         raise JournalUnavailable(str(core.outage.error))
     await core.journal.wait(core.journal.position)
-    return Recovered(after_crash, len(state.messages))
+    return Recovered(after_crash, len(state.messages), time.perf_counter() - began)
 
 
 async def resume(core: Core) -> None:

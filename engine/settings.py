@@ -66,6 +66,9 @@ class EngineSettings(LayeredSettings):
     plugins: _Names = Field(
         default=(), description="Import paths of plugins, `package.module` or `:attribute`; comma-separated."
     )
+    telemetry: bool = Field(
+        default=False, description="Spans, metrics and trace context by OpenTelemetry, where the process records them."
+    )
     concurrency: _Count = Field(default=100, description="Handlers that run at the same time.")
     threads: _Count = Field(default=16, description="Threads for handlers that are plain functions.")
     max_in_flight: _Count = Field(default=300, description="Messages held at the same time, waiting ones included.")

@@ -15,7 +15,7 @@ from queue_runtime.journal.bodies import PackedBody, body_digest, pack_body, unp
 from queue_runtime.journal.chain import Row, record
 from queue_runtime.journal.errors import EventRefused, JournalCorrupt, UnknownEvent
 from queue_runtime.journal.event_shape import EventShape, Stored, pack_fields
-from queue_runtime.journal.events import EVENT_TYPES, Duplicate, Event, Received
+from queue_runtime.journal.events import EVENT_TYPES, AttemptStarted, Duplicate, Event, Received
 from queue_runtime.journal.plain import unpack
 from queue_runtime.journal.shapes import items_of
 
@@ -41,14 +41,15 @@ def _without_sender(stored: Stored) -> Stored:
     return stored._replace(fields=(*stored.fields, None, 0, 0))
 
 
-def _without_sent_session(stored: Stored) -> Stored:
+def _with_nothing_more(stored: Stored) -> Stored:
     return stored._replace(fields=(*stored.fields, None))
 
 
 UPCASTERS: Mapping[tuple[int, int], Upcaster] = {
+    (AttemptStarted.KIND, 1): _with_nothing_more,
     (Duplicate.KIND, 1): _with_unknown_body,
     (Received.KIND, 1): _without_sender,
-    (Received.KIND, 2): _without_sent_session,
+    (Received.KIND, 2): _with_nothing_more,
 }
 """By kind and version: a pure function from that version to the next. Stored rows are never rewritten."""
 

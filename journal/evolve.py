@@ -130,6 +130,7 @@ def _attempt_started(message: MessageState, event: AttemptStarted) -> MessageSta
         route=event.route,
         alone=event.alone,
         retry_at=None,
+        trace_parent=event.trace_parent,
     )
 
 

@@ -123,10 +123,13 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """Durable before the handler's first line. `alone`: nothing else was in an attempt, and nothing else starts."""
+    """Durable before the handler's first line. `alone`: nothing else was in an attempt, and nothing else starts.
+
+    `trace_parent` is the attempt's span, as W3C's `traceparent` writes it; None where nobody traces.
+    """
 
     KIND: ClassVar[int] = 4
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2  # 1 had no trace_parent
 
     key: str
     at: int
@@ -134,6 +137,7 @@ class AttemptStarted:
     run_id: str
     route: str
     alone: bool
+    trace_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class MessageState(NamedTuple):
     """One message, by its idempotency key. A tuple, because every message is rebuilt several times in its life.
 
     `origin` is the event that brought it; `order` its place in its session; `failures` and `crashes` are the attempts
-    that were charged; `sent` counts the outgoing messages that are done with.
+    that were charged; `sent` counts the outgoing messages that are done with; `trace_parent`: the last attempt's span.
     """
 
     origin: Received | Duplicate
@@ -102,6 +102,7 @@ class MessageState(NamedTuple):
     outgoing: tuple[Outgoing, ...] = ()
     sent: int = 0
     since: int = 0
+    trace_parent: str | None = None
 
     @property
     def key(self) -> str:

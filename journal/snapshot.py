@@ -40,10 +40,11 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Of the shape of `EngineState` in a file. Raise it with any change of a field there: older snapshots are left out,
 unless they can be brought up to it."""
-_WITHOUT_SENDERS = 2
+_WITHOUT_SENDERS, _WITHOUT_TRACES = 2, 3
+_MESSAGES = [field.name for field in fields(EngineState)].index("messages")
 
 _MAGIC = b"queue-runtime snapshot 2\n"
 _FIRST_MAGIC = b"queue-runtime snapshot\n"  # its layout is read no more
@@ -83,7 +84,9 @@ def unpack_snapshot(content: bytes) -> Snapshot:
     packed = content[_HEADER_BYTES:]
     version, state = items_of(unpack(zstandard.ZstdDecompressor().decompress(packed)))
     if version == _WITHOUT_SENDERS:
-        version, state = VERSION, (*items_of(state), cast("dict[object, object]", {}))
+        version, state = _WITHOUT_TRACES, (*items_of(state), cast("dict[object, object]", {}))
+    if version == _WITHOUT_TRACES:
+        version, state = VERSION, _with_no_traces(items_of(state))
     if version != VERSION:
         msg = f"its version is {version}, this one reads {VERSION}"
         raise OtherVersion(msg)
@@ -91,6 +94,12 @@ def unpack_snapshot(content: bytes) -> Snapshot:
         return Snapshot(position, cast("EngineState", _rebuild_state(state)))
     except (TypeError, JournalCorrupt) as error:
         raise ValueError(str(error)) from error
+
+
+def _with_no_traces(state: tuple[object, ...]) -> tuple[object, ...]:
+    messages = cast("dict[object, object]", state[_MESSAGES])
+    traced = {key: (*items_of(message), None) for key, message in messages.items()}
+    return (*state[:_MESSAGES], traced, *state[_MESSAGES + 1 :])
 
 
 def check_snapshot(content: bytes) -> int:

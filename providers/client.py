@@ -53,6 +53,7 @@ class SettingsOverrides(TypedDict, total=False):
     bots: tuple[BotQueues, ...]
     bot: str
     receive_timeout_s: float
+    telemetry: bool
     memory_address: str
     memory_queues: tuple[str, ...]
     memory_kind: str

@@ -10,6 +10,7 @@ from queue_runtime.providers.bodies import BodyCipher
 from queue_runtime.providers.errors import ConfigurationError, UnsupportedProvider
 from queue_runtime.providers.port import Provider
 from queue_runtime.providers.settings import ProviderSettings
+from queue_runtime.providers.telemetry import instrumented
 
 __all__ = [
     "CIPHER_GROUP",
@@ -47,9 +48,10 @@ def unknown_provider(name: str) -> UnsupportedProvider | None:
 
 
 def provider_from_settings(settings: ProviderSettings) -> Provider:
-    """Make the provider that the settings name, unopened.
+    """Make the provider that the settings name, unopened; with telemetry if they say so.
 
     Raises:
+        ConfigurationError: telemetry is on, and OpenTelemetry's API is not installed.
         UnsupportedProvider: nobody registered that name, or its packages are not installed. The operator's fault.
     """
     name = settings.provider
@@ -58,11 +60,12 @@ def provider_from_settings(settings: ProviderSettings) -> Provider:
     (found, *_) = entry_points(group=GROUP, name=name)
     try:
         factory = cast("ProviderFactory", found.load())
-        return factory(settings)
+        provider = factory(settings)
     except ImportError as error:
         is_ours = found.dist is not None and found.dist.name == DISTRIBUTION
         install = f"pip install {DISTRIBUTION}[{name}]" if is_ours else "install what it needs"
         raise UnsupportedProvider(name, problem=f"cannot be imported, {error.name} is missing: {install}") from error
+    return instrumented(provider) if settings.telemetry else provider
 
 
 def cipher_from_settings(settings: ProviderSettings) -> BodyCipher | None:

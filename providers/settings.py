@@ -207,6 +207,9 @@ class ProviderSettings(LayeredSettings, EncryptionFields):  # pyright: ignore[re
         validation_alias=AliasChoices("QUEUE_RECEIVE_TIMEOUT_SECONDS"),
         description="How long a client's receive waits unless it is told.",
     )
+    telemetry: bool = Field(
+        default=False, description="Spans, metrics and trace context of sends and receives, by OpenTelemetry."
+    )
     memory_address: str | None = Field(
         default=None, description="Where a memory broker of another process listens: a socket's path, or host:port."
     )

@@ -12,14 +12,14 @@ from tests.architecture.source import FOLDERS, ROOT, every_file, imports, name_o
 
 ENVIRONMENT_READERS = {"engine/settings.py", "providers/settings.py"}
 ENVIRONMENT_NAMES = {"environ", "environb", "getenv", "getenvb"}
-ADAPTERS = {
+ADAPTERS: dict[str, str | tuple[str, ...]] = {
     "aiobotocore": "providers/sqs",
     "boto3": "providers/sqs",
     "botocore": "providers/sqs",
     "azure": "providers/servicebus",
     "cryptography": "plugins/encryption",
     "datasette": "tools/",
-    "opentelemetry": "plugins/telemetry",
+    "opentelemetry": ("plugins/telemetry", "providers/telemetry"),  # an engine's, and every client's
 }
 # A folder of somebody's machine. What follows the slash keeps this line from finding itself.
 MACHINE_PATH = re.compile(r"(?<![\w./*~-])/(?:home|root|work|Users)/\w")

@@ -207,6 +207,17 @@ def test_K35_a_message_without_the_session_that_it_was_sent_with_is_read() -> No
     assert CODEC.decode(older, 1) == received(1)
 
 
+def test_K35_an_attempt_without_its_span_is_read() -> None:
+    """The rows of version 1 are those of today without the last field."""
+    today = replace(cast("AttemptStarted", started(1)), trace_parent="00-1-2-01")
+    row, _ = CODEC.encode(today)
+    fields = cast("list[object]", unpack(row[7]))
+    older: Row = (*row[:1], 1, *row[2:7], pack_fields(tuple(fields[:-1])), *row[8:])
+
+    assert CODEC.decode(row, 1) == today
+    assert CODEC.decode(older, 1) == started(1)
+
+
 def test_a_version_without_its_upcaster_is_unknown() -> None:
     """Where a step is missing nobody guesses."""
     codec = Codec(_LATER, {(Settled.KIND, 1): _with_tries})
