@@ -10,8 +10,10 @@ from queue_runtime.journal.events import AttemptStarted, BreakerOpened, Complete
 from queue_runtime.plugins import PermanentError, TransientError
 from queue_runtime.providers import QueueClient
 from queue_runtime.providers.errors import QueueNotFound
+from queue_runtime.providers.inspection import Inspects
 from queue_runtime.providers.memory import MemoryProvider, QueueKind
 from queue_runtime.providers.message import Message, QueueName
+from queue_runtime.providers.port import CountsMessages
 from queue_runtime.providers.telemetry import instrumented, names
 from tests.telemetry.recorded import Recorded, Site, until
 
@@ -120,6 +122,23 @@ async def test_L22_calls_that_fail_are_counted_by_their_kind_of_error(sdk: Recor
     assert (span.attributes or {})["error.type"] == "QueueNotFound"
     nowhere = {"messaging__destination__name": "nowhere", "error__type": "QueueNotFound"}
     assert sdk.value(names.OPERATION_DURATION, **nowhere) == 1
+
+
+async def test_a_provider_with_telemetry_tells_of_its_queues_as_before(sdk: Recorded) -> None:
+    """What doctor and a start ask is answered by the provider inside."""
+    site = Site()
+    provider = instrumented(MemoryProvider(site.broker))
+
+    assert isinstance(provider, Inspects)
+    assert isinstance(provider, CountsMessages)
+    await provider.open()
+    setup = await provider.inspector.setup(site.queue)
+    counts = await provider.counts(site.queue)
+    await provider.close()
+
+    assert setup.dead_letters
+    assert counts.active == 0
+    assert not sdk.has(names.SENT, messaging__destination__name=site.queue)
 
 
 async def test_h9_labels_have_few_values_and_nothing_holds_a_body_or_an_errors_text(sdk: Recorded) -> None:
