@@ -28,12 +28,16 @@ $(VENV)/.runtime: $(VENV)/.created pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime $(VENV)/.demo-sqs
+
+$(VENV)/.demo-%: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo-$*]'
 	@touch $@ $(VENV)/.runtime
 
 # --- run -------------------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.runtime ## The main job on generated webhooks; WEBHOOKS=FILE for real ones, CRASH=1 to kill the engine.
-	$(BIN)/queue-runtime demo $(if $(WEBHOOKS),--webhooks '$(WEBHOOKS)') $(if $(filter-out 0,$(CRASH)),--crash)
+demo: $(VENV)/.runtime $(if $(filter-out memory,$(PROVIDER)),$(VENV)/.demo-$(PROVIDER)) ## The main job on generated webhooks; PROVIDER=sqs on SQS, WEBHOOKS=FILE for real ones, CRASH=1 to kill the engine.
+	$(BIN)/queue-runtime demo $(if $(PROVIDER),--provider '$(PROVIDER)') $(if $(WEBHOOKS),--webhooks '$(WEBHOOKS)') $(if $(filter-out 0,$(CRASH)),--crash)
 
 # --- check -----------------------------------------------------------------------------------------------------------
 

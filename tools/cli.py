@@ -40,17 +40,18 @@ def options(
 def demo(
     webhooks: Annotated[Path | None, typer.Option(help='A file of {"event", "payload"} lines to use.')] = None,
     crash: Annotated[bool, typer.Option("--crash", help="Kill the engine three times.")] = False,  # noqa: FBT002
+    provider: Annotated[str, typer.Option(help="Whose broker: memory, or sqs on a local server.")] = "memory",
     events: Annotated[int, typer.Option(min=10, help="How many events to generate.")] = 1_000,
     journal: Annotated[Path | None, typer.Option(help="An empty folder for journal and log.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
 ) -> None:
-    """Run the main job on an in-memory broker, and account for every event."""
+    """Run the main job on a broker that runs as long as it does, and account for every event."""
     from queue_runtime.tools.demo.events import generated, recorded  # noqa: PLC0415 - keeps `version` quick
     from queue_runtime.tools.demo.show import run_demo, show_report  # noqa: PLC0415
 
     to_send = recorded(webhooks) if webhooks is not None else generated(events)
     folder = _empty(journal) if journal is not None else Path(tempfile.mkdtemp(prefix="queue-runtime-demo-"))
-    report = asyncio.run(run_demo(to_send, folder, Console(stderr=as_json), crash=crash))
+    report = asyncio.run(run_demo(to_send, folder, Console(stderr=as_json), crash=crash, provider=provider))
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:

@@ -1,6 +1,7 @@
 """The demo: its events, the run over them, and the account that it gives."""
 
 import io
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from queue_runtime.journal.events import AttemptStarted, Completed, Received
 from queue_runtime.providers.errors import ConfigurationError
 from queue_runtime.providers.message import Message
 from queue_runtime.providers.port import QueueCounts
-from queue_runtime.tools.demo import DemoEvent, generated, recorded, report_on
+from queue_runtime.tools.demo import DemoEvent, generated, local_sqs, recorded, report_on
 from queue_runtime.tools.demo.seen import Seen, order_violations
 from queue_runtime.tools.demo.show import DemoError, run_demo, show_report
 
@@ -216,3 +217,32 @@ def test_a_line_that_is_no_webhook_is_named(tmp_path: Path) -> None:
         recorded(path)
     with pytest.raises(ConfigurationError, match="no webhook"):
         recorded(empty)
+
+
+@pytest.mark.timeout(180)
+async def test_the_demo_runs_on_a_local_sqs_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same events through a FIFO queue: the same account, and the environment is as it was before."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    before = dict(os.environ)
+
+    report = await run_demo(generated(60), tmp_path, _console(), crash=False, provider="sqs")
+
+    assert report.problems == []
+    assert (report.completed, report.dead_lettered, report.order_violations) == (58, 2, 0)
+    assert report.duplicates_suppressed > 0
+    assert dict(os.environ) == before
+
+
+async def test_the_demo_on_sqs_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server is not installed the error names the extra that brings it."""
+
+    def nothing(name: str) -> None:
+        del name
+
+    monkeypatch.setattr(local_sqs, "find_spec", nothing)
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'queue-runtime\[demo-sqs\]'"):
+        await run_demo(generated(10), tmp_path, _console(), crash=False, provider="sqs")
+    with pytest.raises(ConfigurationError, match="use memory or sqs"):
+        await run_demo(generated(10), tmp_path, _console(), crash=False, provider="carrier-pigeon")

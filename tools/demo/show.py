@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,71 +18,109 @@ from rich.table import Table
 
 from queue_runtime.engine import Engine
 from queue_runtime.journal import SqliteJournal
-from queue_runtime.providers.memory import MemoryBroker, MemoryProvider, QueueKind, QueueSettings
-from queue_runtime.providers.memory.server import MemoryBrokerServer
 from queue_runtime.providers.message import QueueName
+from queue_runtime.providers.port import Address, CountsMessages, Provider, QueueCounts
 from queue_runtime.tools.demo import bot
-from queue_runtime.tools.demo.child import QUEUE, demo_settings
+from queue_runtime.tools.demo.child import demo_settings
 from queue_runtime.tools.demo.events import DemoEvent
+from queue_runtime.tools.demo.places import Place, place_of
 from queue_runtime.tools.demo.report import Report, report_on
 
 __all__ = ["DemoError", "run_demo", "show_report"]
 
 KILLS = 3
 PROGRAM = "queue-runtime"
-_LOCK_S = 3.0  # short, so that what a killed engine held comes back soon
-_POLL_S = 0.02
+_POLL_S = 0.05
 _STUCK_S = 60.0
 _BATCH = 50
+_DEAD_LETTER_WAIT_S = 1.0
 
 
 class DemoError(Exception):
     """The demo came to no end that could be reported on; says where to look."""
 
 
-async def run_demo(events: Sequence[DemoEvent], folder: Path, console: Console, *, crash: bool) -> Report:
+async def run_demo(
+    events: Sequence[DemoEvent], folder: Path, console: Console, *, crash: bool, provider: str = "memory"
+) -> Report:
     """Send the events, have them processed, and account for each of them.
 
     Args:
         events: what to send.
-        folder: an empty folder, in which the journal and the engine's log are left.
+        folder: an empty folder, in which the journal and the logs of engine and broker are left.
         console: where the progress is shown.
         crash: run the engine in a process of its own, and kill that three times.
+        provider: whose broker: `memory`, or `sqs` for a local server that is started and stopped here.
 
     Raises:
+        ConfigurationError: there is no such broker, or it is not installed.
         DemoError: nothing moved for a minute, an engine ended by itself, or there are too few events to kill it in.
     """
     if crash and len(events) <= KILLS:
         msg = f"a crash demo kills the engine {KILLS} times, each in other events: send it {KILLS + 1} or more"
         raise DemoError(msg)
-    queue = QueueSettings(kind=QueueKind.FIFO, lock_s=_LOCK_S, max_deliveries=100)
-    broker = MemoryBroker({QueueName(QUEUE): queue})
-    journal, log = folder / "journal", folder / "engine.log"
-    with _progress(console, len(events)) as advance:
-        watch = _Watch(broker, len(events), advance)
-        if crash:
-            await _with_killed_engines(broker, events, folder, watch, console)
-        else:
-            await _in_this_process(broker, events, journal, log, watch)
-    crashes = KILLS if crash else 0
-    counts = broker.counts(QueueName(QUEUE))
-    buried = [str(message.message_id) for message in broker.messages(QUEUE, dead_letters=True)]
-    return await asyncio.to_thread(report_on, events, journal, QUEUE, counts, crashes=crashes, dead_letters=buried)
+    async with place_of(provider, folder / "broker.log") as place, _opened(place.provider()) as outside:
+        with _progress(console, len(events)) as advance:
+            watch = _Watch(outside, place.queue, len(events), advance)
+            if crash:
+                await _with_killed_engines(place, events, folder, watch, console)
+            else:
+                await _in_this_process(place, events, folder, watch)
+        counts = await watch.counts()
+        buried = await _dead_letters(outside, place.queue, counts.dead_letters)
+    crashes, journal = KILLS if crash else 0, folder / "journal"
+    return await asyncio.to_thread(
+        report_on, events, journal, place.queue, counts, crashes=crashes, dead_letters=buried
+    )
+
+
+@asynccontextmanager
+async def _opened(provider: Provider) -> AsyncGenerator[Provider]:
+    await provider.open()
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+async def _dead_letters(provider: Provider, queue: QueueName, count: int) -> list[str]:
+    """Take the dead letters for their ids. They are not settled, and so stay."""
+    source, ids = Address(queue, dead_letters=True), list[str]()
+    while len(ids) < count:
+        taken = await provider.receive(source, count - len(ids), _DEAD_LETTER_WAIT_S)
+        if not taken:
+            break
+        ids += [str(delivery.message.message_id) for delivery in taken]
+    return ids
 
 
 class _Watch:
-    """How far the broker has come."""
+    """How far the broker has come, by its own counts. `send` is the only one who sends to it."""
 
-    def __init__(self, broker: MemoryBroker, total: int, advance: Callable[[int], None]) -> None:
-        self._broker = broker
+    def __init__(self, provider: Provider, queue: QueueName, total: int, advance: Callable[[int], None]) -> None:
+        self._provider = provider
+        self._queue = queue
         self._total = total
         self._advance = advance
-        self.sent = 0
+        self._sent = 0
 
-    @property
-    def done(self) -> int:
-        counts = self._broker.counts(QueueName(QUEUE))
-        return self.sent - counts.active - counts.in_flight - counts.scheduled
+    async def counts(self) -> QueueCounts:
+        """Ask the broker what it has left."""
+        if not isinstance(self._provider, CountsMessages):
+            msg = f"provider {self._provider.name!r} does not count its messages: the demo cannot account for them"
+            raise DemoError(msg)
+        return await self._provider.counts(self._queue)
+
+    async def send(self, events: Sequence[DemoEvent]) -> None:
+        """Send what there is to send, while it is being worked on."""
+        for start in range(0, len(events), _BATCH):
+            batch = [event.message for event in events[start : start + _BATCH]]
+            answers = await self._provider.send(self._queue, batch)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            self._sent += len(batch)
+            await asyncio.sleep(0)
 
     async def until(self, done: int, engine: asyncio.subprocess.Process | None = None) -> None:
         """Return when so many are done.
@@ -90,45 +128,34 @@ class _Watch:
         Raises:
             DemoError: nothing moved for a minute, or the engine ended by itself.
         """
-        last, idle_s = -1, 0.0
-        while (now_done := self.done) < done:
+        clock = asyncio.get_running_loop().time
+        last, moved_at = -1, clock()
+        while (now_done := await self._done()) < done:
             self._advance(now_done)
-            idle_s = 0.0 if now_done != last else idle_s + _POLL_S
-            if idle_s > _STUCK_S:
+            if now_done != last:
+                last, moved_at = now_done, clock()
+            if clock() - moved_at > _STUCK_S:
                 msg = f"nothing moved for {_STUCK_S:g} s, with {now_done} of {self._total} events done; see engine.log"
                 raise DemoError(msg)
             if engine is not None and engine.returncode is not None:
                 msg = f"the engine ended by itself with exit code {engine.returncode}; see the end of engine.log"
                 raise DemoError(msg)
-            last = now_done
             await asyncio.sleep(_POLL_S)
-        self._advance(self.done)
+        self._advance(now_done)
+
+    async def _done(self) -> int:
+        counts = await self.counts()
+        return self._sent - counts.active - counts.in_flight - counts.scheduled
 
 
-async def _send(broker: MemoryBroker, events: Sequence[DemoEvent], watch: _Watch) -> None:
-    """Send what there is to send, while it is being worked on."""
-    provider = MemoryProvider(broker)
-    await provider.open()
-    for start in range(0, len(events), _BATCH):
-        batch = [event.message for event in events[start : start + _BATCH]]
-        answers = await provider.send(QueueName(QUEUE), batch)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        watch.sent += len(batch)
-        await asyncio.sleep(0)
-
-
-async def _in_this_process(
-    broker: MemoryBroker, events: Sequence[DemoEvent], journal: Path, log: Path, watch: _Watch
-) -> None:
-    settings = demo_settings(journal)
-    with _logging_to(log):
+async def _in_this_process(place: Place, events: Sequence[DemoEvent], folder: Path, watch: _Watch) -> None:
+    journal = folder / "journal"
+    with _logging_to(folder / "engine.log"):
         opened = await SqliteJournal.open(journal)
         try:
-            async with Engine(settings, MemoryProvider(broker), opened, bot.plugins) as engine:
+            async with Engine(demo_settings(journal, place.queue), place.provider(), opened, bot.plugins) as engine:
                 running = asyncio.create_task(engine.run(handle_signals=False))
-                await _send(broker, events, watch)
+                await watch.send(events)
                 await watch.until(len(events))
                 await engine.drain()
                 await running
@@ -137,36 +164,32 @@ async def _in_this_process(
 
 
 async def _with_killed_engines(
-    broker: MemoryBroker, events: Sequence[DemoEvent], folder: Path, watch: _Watch, console: Console
+    place: Place, events: Sequence[DemoEvent], folder: Path, watch: _Watch, console: Console
 ) -> None:
-    """Keep the broker here; start the engine in a process of its own, kill it, and start it again on its journal."""
-    sockets = Path(tempfile.mkdtemp(prefix="qr-"))  # a socket's name is short
-    try:
-        async with MemoryBrokerServer(broker, sockets / "broker.sock") as server:
-            part = -(-len(events) // (KILLS + 1))
-            for kill in range(KILLS):
-                start = kill * part
-                async with _engine(server.address, folder) as process:
-                    await _send(broker, events[start : start + part], watch)
-                    await watch.until(start + max(part // 2, 1), process)  # in the middle of it
-                    held = broker.counts(QueueName(QUEUE)).in_flight
-                    process.kill()
-                    await process.wait()
-                    console.print(f"killed engine {kill + 1} with SIGKILL; it held {held} messages", highlight=False)
-            async with _engine(server.address, folder) as process:
-                await _send(broker, events[part * KILLS :], watch)
-                await watch.until(len(events), process)
-                process.terminate()
-                if code := await process.wait():
-                    msg = f"the last engine did not drain: exit code {code}; see the end of engine.log"
-                    raise DemoError(msg)
-    finally:
-        shutil.rmtree(sockets)
+    """Start the engine in a process of its own, kill it, and start it again on its journal."""
+    part = -(-len(events) // (KILLS + 1))
+    for kill in range(KILLS):
+        start = kill * part
+        async with _engine(place, folder) as process:
+            await watch.send(events[start : start + part])
+            await watch.until(start + max(part // 2, 1), process)  # in the middle of it
+            held = (await watch.counts()).in_flight
+            process.kill()
+            await process.wait()
+            console.print(f"killed engine {kill + 1} with SIGKILL; it held {held} messages", highlight=False)
+    async with _engine(place, folder) as process:
+        await watch.send(events[part * KILLS :])
+        await watch.until(len(events), process)
+        process.terminate()
+        if code := await process.wait():
+            msg = f"the last engine did not drain: exit code {code}; see the end of engine.log"
+            raise DemoError(msg)
 
 
 @asynccontextmanager
-async def _engine(address: str, folder: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
-    command = (sys.executable, "-m", "queue_runtime.tools.demo.child", address, str(folder / "journal"))
+async def _engine(place: Place, folder: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+    arguments = (json.dumps(dict(place.settings)), str(place.queue), str(folder / "journal"))
+    command = (sys.executable, "-m", "queue_runtime.tools.demo.child", *arguments)
     with (folder / "engine.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
