@@ -19,7 +19,7 @@ from queue_runtime.journal.events import EVENT_TYPES, AttemptStarted, Duplicate,
 from queue_runtime.journal.plain import unpack
 from queue_runtime.journal.shapes import items_of
 
-__all__ = ["CODEC", "UPCASTERS", "Codec", "Draft", "Encoded", "Stored", "Upcaster", "finished"]
+__all__ = ["CODEC", "UPCASTERS", "Codec", "Draft", "Encoded", "Ending", "Stored", "Upcaster", "ending"]
 
 Encoded: TypeAlias = tuple[Row, bytes]
 """A row, and the record of it that the hash chain covers."""
@@ -27,7 +27,10 @@ Encoded: TypeAlias = tuple[Row, bytes]
 Draft: TypeAlias = tuple[
     tuple[int, int, str | None, str | None, int | None, int, str | None, bytes], bytes, bytes | None
 ]
-"""The columns of a row before the body's, the record of a row that has no body, and the body, not packed yet."""
+"""The columns of a row before the body's; the record of a row that has no body, else nothing; the body as it came."""
+
+Ending: TypeAlias = tuple[int | None, bytes | None, int, bytes | None]
+"""The columns of a row from the body's form on: form, digest, checksum, body."""
 
 Upcaster: TypeAlias = Callable[[Stored], Stored]
 
@@ -72,7 +75,8 @@ class Codec:
             EventRefused: a value is of a type or range that no journal holds; the caller's fault.
         """
         draft = self.draft(event)
-        return finished(draft, None if draft[2] is None else pack_body(draft[2]))
+        end, covered = ending(draft, None if draft[2] is None else pack_body(draft[2]))
+        return (*draft[0], *end), covered
 
     def draft(self, event: Event, max_bytes: int = _END) -> Draft:
         """Return all of the row of an event that does not need its body packed: packing takes longer than all of that.
@@ -86,11 +90,10 @@ class Codec:
             raise EventRefused(msg)
         try:
             values = shape.values(event)
-            key, session, attempt, at, error_kind = shape.columns((*values, None))
-            data = pack_fields(values[shape.column_count :])
-            head = (shape.kind, shape.version, key, session, attempt, at, error_kind, data)
+            columns = shape.columns((*values, None))
+            head = (shape.kind, shape.version, *columns, pack_fields(values[shape.column_count :]))
             body = None if shape.body is None else _checked(shape.body(event))
-            draft: Draft = head, record((*head, None, None)), body
+            draft: Draft = head, record((*head, None, None)) if body is None else b"", body
             signature = shape.signature(values)
             if signature not in shape.proven:
                 self._prove(event, draft)
@@ -98,10 +101,11 @@ class Codec:
         except (TypeError, ValueError, OverflowError, JournalCorrupt) as error:
             msg = f"{type(event).__name__} cannot be stored: {error}"
             raise EventRefused(msg) from error
+        attempt, at = columns[2], columns[3]
         if not _FIRST <= at < _END or (attempt and not _FIRST <= attempt < _END):
             msg = f"{type(event).__name__} cannot be stored: an instant or attempt beyond 63 bits"
             raise EventRefused(msg)
-        size = len(draft[1]) if body is None else len(draft[1]) + len(body)
+        size = len(draft[1]) if body is None else len(head[-1]) + len(body)
         if size > max_bytes:
             msg = (
                 f"{type(event).__name__} takes {size} bytes and the journal up to {max_bytes}; "
@@ -112,8 +116,8 @@ class Codec:
 
     def _prove(self, event: Event, draft: Draft) -> None:
         """What was never written before must prove that it can be read."""
-        row, _ = finished(draft, None if draft[2] is None else pack_body(draft[2]))
-        if self.decode(row, 0) != event:
+        end, _ = ending(draft, None if draft[2] is None else pack_body(draft[2]))
+        if self.decode((*draft[0], *end), 0) != event:
             msg = "it would not come back equal"
             raise ValueError(msg)
 
@@ -154,15 +158,15 @@ def _checked(body: object) -> bytes | None:
     return body
 
 
-def finished(draft: Draft, packed: PackedBody | None) -> Encoded:
-    """Return the row of a draft with its packed body, if it has one, and the record of it."""
+def ending(draft: Draft, packed: PackedBody | None) -> tuple[Ending, bytes]:
+    """Return what the row of a draft lacks, with its packed body if it has one, and the record of the whole row."""
     head, covered, _ = draft
     if packed is None:
-        return (*head, None, None, zlib.crc32(covered), None), covered
+        return (None, None, zlib.crc32(covered), None), covered
     form, body = packed
     digest = body_digest(body)
     covered = record((*head, form, digest))
-    return (*head, form, digest, zlib.crc32(covered), body), covered
+    return (form, digest, zlib.crc32(covered), body), covered
 
 
 CODEC = Codec(EVENT_TYPES, UPCASTERS)

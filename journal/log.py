@@ -37,6 +37,7 @@ class SqliteJournal:
         self.keys = owned.keys
         """The keys that are no longer in the state, by `KeysSealed`."""
         self._settings = settings
+        self._max_event_bytes = settings.max_event_bytes
         self._writer = Writer(owned.layout.segments()[-1], settings)
         self._end: GroupEnd = (0, GENESIS)
         self._position = 0
@@ -105,12 +106,15 @@ class SqliteJournal:
             JournalUnavailable: an earlier commit failed; nothing is taken until `recover` has succeeded.
             JournalError: it is closed.
         """
-        self._check_usable()
-        drafts = [CODEC.draft(event, self._settings.max_event_bytes) for event in events]
+        if self._is_closed or self._failure is not None:
+            self._check_usable()
+        draft, most = CODEC.draft, self._max_event_bytes
+        drafts = [draft(event, most) for event in events]
         if drafts:
+            if not self._queue:  # else the commit loop knows
+                self._work.set()
             self._queue += drafts
             self._position += len(drafts)
-            self._work.set()
         return self._position
 
     def on_commit(self, callback: CommitCallback) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import TypeAlias, cast
 import aiosqlite
 
 from queue_runtime.journal import queries
-from queue_runtime.journal.bodies import pack_bodies, pack_body
+from queue_runtime.journal.bodies import PackedBody, pack_bodies, pack_body
 from queue_runtime.journal.chain import GENESIS, Row, link
-from queue_runtime.journal.codec import Draft, Encoded, finished
+from queue_runtime.journal.codec import Draft, Ending, ending
 from queue_runtime.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from queue_runtime.journal.events import EVENT_TYPES
 from queue_runtime.journal.guard import WriterGuard
@@ -123,13 +123,16 @@ class Writer:
         Raises:
             JournalUnavailable: nothing, or in rare cases all of it, was written; open again to find out.
         """
-        rows = await self._finished(group)
+        packed = await self._packed_bodies(group)
         position, chain = self.end
-        chain = link(chain, position + 1, [covered for _, covered in rows])
+        first, records = position + 1, list[bytes]()
         values: list[int | str | bytearray] = []
-        for row, _ in rows:
+        for draft in group:
             position += 1
-            values += _parameters(position, row)
+            end, covered = ending(draft, None if draft[2] is None else next(packed))
+            values += _parameters(position, draft, end)
+            records.append(covered)
+        chain = link(chain, first, records)
         values[1 - _COLUMNS_A_ROW] = bytearray(chain)
         with translated(self.path, position), self._guard or nullcontext():
             if len(group) <= queries.MAX_ROWS:
@@ -138,15 +141,13 @@ class Writer:
                 await self._commit_in_parts(values)
         self.end = position, chain
 
-    async def _finished(self, group: Sequence[Draft]) -> list[Encoded]:
-        """Pack the bodies: on a thread of its own if it would keep the loop for long."""
+    async def _packed_bodies(self, group: Sequence[Draft]) -> Iterator[PackedBody]:
+        """Pack the bodies, in order: on a thread of its own if it would keep the loop for long."""
         bodies = [body for _, _, body in group if body is not None]
         if sum(map(len, bodies)) > _PACKED_AT_ONCE:
             loop = asyncio.get_running_loop()
-            packed = iter(await loop.run_in_executor(self._packing, pack_bodies, bodies))
-        else:
-            packed = map(pack_body, bodies)
-        return [finished(draft, None if draft[2] is None else next(packed)) for draft in group]
+            return iter(await loop.run_in_executor(self._packing, pack_bodies, bodies))
+        return map(pack_body, bodies)
 
     async def _commit_in_parts(self, values: list[int | str | bytearray]) -> None:
         await self._connection.execute("BEGIN IMMEDIATE")
@@ -205,9 +206,10 @@ class Writer:
         return cast("list[tuple[object, ...]]", await self._connection.execute_fetchall(query, parameters))
 
 
-def _parameters(position: int, row: Row) -> tuple[int | str | bytearray, ...]:
+def _parameters(position: int, draft: Draft, end: Ending) -> tuple[int | str | bytearray, ...]:
     """Return what `queries.insert_rows` takes for a row that does not end its group."""
-    kind, version, key, session, attempt, at, error_kind, data, form, digest, crc, body = row
+    kind, version, key, session, attempt, at, error_kind, data = draft[0]
+    form, digest, crc, body = end
     return (
         position,
         queries.NO_VALUE,
