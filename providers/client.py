@@ -74,6 +74,12 @@ class SettingsOverrides(TypedDict, total=False):
     encryption_skew_s: float
     encryption_track_nonces: bool
     encryption_nonce_ttl_s: float
+    servicebus_connection_string: SecretStr
+    servicebus_lock_s: float
+    servicebus_max_deliveries: int
+    servicebus_dead_letters_expired: bool
+    servicebus_deduplicates: bool
+    servicebus_max_message_bytes: int
 
 
 class QueueClient(Settling):

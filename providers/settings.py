@@ -24,6 +24,7 @@ from queue_runtime.providers.encryption_settings import EncryptionFields
 from queue_runtime.providers.errors import InvalidSettings
 from queue_runtime.providers.message import QueueName
 from queue_runtime.providers.naming import BotQueues, QueueRegistry, check_queue_name
+from queue_runtime.providers.servicebus_settings import ServiceBusFields
 from queue_runtime.providers.settings_file import read_section
 
 __all__ = ["LayeredSettings", "ProviderSettings"]
@@ -171,7 +172,7 @@ class LayeredSettings(BaseSettings):
         return f"{name}{below} of {origin}" if " in " in origin else f"{origin if origin != PASSED else name}{below}"
 
 
-class ProviderSettings(LayeredSettings, EncryptionFields):  # pyright: ignore[reportIncompatibleVariableOverride] - pydantic merges
+class ProviderSettings(LayeredSettings, EncryptionFields, ServiceBusFields):  # pyright: ignore[reportIncompatibleVariableOverride] - pydantic merges
     """Which broker is used. Each field is read from `QUEUE_<NAME>` unless it is passed; times are in seconds.
 
     Values that cannot be right raise pydantic's `ValidationError`, which names each field and never shows a value;
@@ -262,7 +263,7 @@ class ProviderSettings(LayeredSettings, EncryptionFields):  # pyright: ignore[re
     @field_validator("provider")
     @classmethod
     def _known_by_one_name(cls, value: str) -> str:
-        return {"inmemory": "memory", "sqs": "aws"}.get(value, value)
+        return {"inmemory": "memory", "sqs": "aws", "servicebus": "azure"}.get(value, value)
 
     @field_validator("memory_queues", "sqs_queue_urls", mode="before")
     @classmethod
