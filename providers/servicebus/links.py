@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import time
 from collections import defaultdict
 from collections.abc import Awaitable
@@ -85,12 +86,13 @@ class Links:
         self.closing = asyncio.Event()
         self._left: set[asyncio.Task[None]] = set()
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Read the connection string; connects to nothing.
 
         Raises:
             ConfigurationError: it is none.
         """
+        await asyncio.to_thread(platform.platform)  # it runs a program, once: else the SDK has it do so on the loop
         text = self._settings.connection_string
         try:
             self._sends = ServiceBusClient.from_connection_string(

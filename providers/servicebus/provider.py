@@ -50,7 +50,7 @@ class ServiceBusProvider:
         Raises:
             ConfigurationError: it is none.
         """
-        self._links.open()
+        await self._links.open()
 
     async def close(self) -> None:
         """Close every link; what waits ends with `ProviderClosed`."""
@@ -160,12 +160,13 @@ class ServiceBusProvider:
     async def renew_sessions(self, queue: QueueName, sessions: Sequence[HeldSession]) -> list[Timestamp | QueueError]:
         """Renew session locks item by item; on a sibling over its own connection."""
         self._links.check_open()
-        return list(await asyncio.gather(*(self._renew_session(queue, session) for session in sessions)))
+        return list(await asyncio.gather(*(_renewed(self._sessions, queue, session) for session in sessions)))
 
-    async def _renew_session(self, queue: QueueName, session: HeldSession) -> Timestamp | QueueError:
-        if not isinstance(session, HeldQueueSession):  # granted by another kind of provider
-            return SessionLockLost(session.session_id, queue=queue)
-        return await self._sessions.renew(queue, session)
+
+async def _renewed(sessions: Sessions, queue: QueueName, session: HeldSession) -> Timestamp | QueueError:
+    if not isinstance(session, HeldQueueSession):  # granted by another kind of provider
+        return SessionLockLost(session.session_id, queue=queue)
+    return await sessions.renew(queue, session)
 
 
 def _invalid(source: Address, receipt: Receipt) -> InvalidReceipt:

@@ -13,7 +13,7 @@ the SDK as it is installed, and the extra `azure` bounds its version.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -42,7 +42,9 @@ class Management:
         """Close the connection."""
         await self._handler.close()
 
-    async def _ask(self, operation: bytes, body: dict[str, object], handle: object, timeout_s: float) -> object:
+    async def _ask(
+        self, operation: bytes, body: dict[str, object], handle: Callable[..., object], timeout_s: float
+    ) -> object:
         async with self._turn, asyncio.timeout(timeout_s):
             return await self._handler._mgmt_request_response_with_retry(
                 b"com.microsoft:" + operation, body, handle, timeout=timeout_s, keep_alive_associated_link=False

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from queue_runtime.providers.clock import Clock, Timestamp
 from queue_runtime.providers.errors import QueueError, SessionLockLost
@@ -94,7 +94,7 @@ class HeldQueueSession:
         self.check()
         try:
             call = self.link.receiver.session.get_state(timeout=CALL_S)
-            state: bytes | None = await in_our_words(self.about("get state"), call, CALL_S + 1)
+            state = cast("bytes | None", await in_our_words(self.about("get state"), call, CALL_S + 1))
         except QueueError as error:
             raise self.failed(error) from error
         return None if state is None else bytes(state)

@@ -39,7 +39,7 @@ def wire_of(message: Message) -> ServiceBusMessage:
     """Return a message as the SDK sends it."""
     wanted = message.deduplication_id or str(message.message_id)
     own_id = wanted if len(wanted) <= MAX_ID else hashlib.sha256(wanted.encode()).hexdigest()
-    properties: dict[str | bytes, object] = dict(message.attributes)
+    properties: dict[str | bytes, str] = {**message.attributes}
     if own_id != message.message_id:
         properties[MESSAGE_ID] = str(message.message_id)
     ttl = message.time_to_live

@@ -155,6 +155,11 @@ def _of_the_stub(features: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping
     return {found[1]: noted for name, noted in features.items() if (found := label.fullmatch(name))}
 
 
+def _of_service_bus(features: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """Return what Service Bus declares, of each kind of queue."""
+    return {name: noted for name, noted in features.items() if name.startswith("Service Bus, ")}
+
+
 def _written(value: str) -> str:
     return {"True": "yes", "False": "-", "None": "no bound"}.get(value, value)
 
@@ -184,6 +189,7 @@ def drawn() -> dict[str, str]:
         "conformance.md": table(items, shown, tests.features),
         "capabilities.md": declarations(tests.features),
         "capabilities-sqs.md": declarations(_of_the_stub(tests.features)),
+        "capabilities-servicebus.md": declarations(_of_service_bus(tests.features)),
     }
 
 
