@@ -15,7 +15,7 @@ from queue_runtime.journal.segments import Layout
 from queue_runtime.journal.snapshot import read_snapshot
 from queue_runtime.journal.state import EngineState
 
-__all__ = ["audit"]
+__all__ = ["audit", "state_before"]
 
 
 def audit(path: Path | str, until: int | None = None) -> Violation | None:
@@ -30,7 +30,7 @@ def audit(path: Path | str, until: int | None = None) -> Violation | None:
         JournalCorrupt: names the first position that cannot be read.
     """
     with JournalReader(path) as reader:
-        begun = Audit(_before(Path(path)))
+        begun = Audit(state_before(path))
         for entry in reader.entries(until=until):
             if entry.event is not None:
                 begun.see(entry.position, entry.event)
@@ -39,8 +39,13 @@ def audit(path: Path | str, until: int | None = None) -> Violation | None:
     return None
 
 
-def _before(folder: Path) -> EngineState | None:
-    oldest = Layout(folder).segments()[0]
+def state_before(path: Path | str) -> EngineState | None:
+    """Return the state before the oldest event that is left in the folder `path`; None if that is the first of all.
+
+    Raises:
+        JournalError: the oldest segment has lost its snapshot.
+    """
+    oldest = Layout(Path(path)).segments()[0]
     number = int(oldest.name.partition(".")[0])
     if number == 1:
         return None

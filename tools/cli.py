@@ -16,6 +16,7 @@ from rich.console import Console
 from queue_runtime.tools.control_commands import control_app
 from queue_runtime.tools.emulator_commands import emulator_app
 from queue_runtime.tools.journal_commands import journal_app
+from queue_runtime.tools.replay.commands import replay_app
 
 __all__ = ["app", "main"]
 
@@ -24,6 +25,7 @@ Config = Annotated[Path | None, typer.Option(help="A file of settings, instead o
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(journal_app, name="journal")
+app.add_typer(replay_app, name="replay")
 app.add_typer(control_app, name="control")
 app.add_typer(emulator_app, name="emulator")
 

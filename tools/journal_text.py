@@ -12,7 +12,7 @@ from queue_runtime.journal import Entry, Event
 from queue_runtime.journal.events import Adopted, AttemptFailed, Completed, DeadLettered, Forgotten, Received, Redriven
 from queue_runtime.journal.message_state import Copy
 
-__all__ = ["as_data", "as_life", "as_line", "instant"]
+__all__ = ["as_data", "as_life", "as_line", "instant", "safe"]
 
 _NEVER = frozenset({"receipt"})  # opens the broker's door
 _BODIES = frozenset({"body", "result", "state"})
@@ -34,7 +34,7 @@ def as_data(entry: Entry, *, show_body: bool) -> dict[str, object]:
 
 def as_line(entry: Entry) -> str:
     """Return an event as one line: where, when, what, to which message, and the details that tell it from others."""
-    key = _safe(entry.key) if entry.key is not None else "-"
+    key = safe(entry.key) if entry.key is not None else "-"
     details = _details(entry, _FOR_PROGRAMS | _OF_THE_MESSAGE)
     return f"{entry.position:>8} {instant(entry.at)} {entry.name:<15} {key} {details}".rstrip()
 
@@ -47,7 +47,7 @@ def as_life(entries: Sequence[Entry], *, show_body: bool) -> Iterator[str]:
         show_body: with the bodies, step results and outgoing messages.
     """
     events = [entry.event for entry in entries if entry.event is not None]
-    yield f"key         {_safe(str(entries[0].key))}"
+    yield f"key         {safe(str(entries[0].key))}"
     for event in events:
         if isinstance(event, Received):
             is_stripped = any(entry.is_stripped for entry in entries if entry.event is event)
@@ -61,10 +61,10 @@ def as_life(entries: Sequence[Entry], *, show_body: bool) -> Iterator[str]:
         details = _details(entry, _FOR_PROGRAMS | _OF_THE_MESSAGE)
         yield f"{after_s:>+12.3f} s {entry.position:>8}  {entry.name:<15} {details}".rstrip()
         if isinstance(entry.event, AttemptFailed):
-            yield f"{'':26}{_safe(entry.event.error_text)}"
-            yield from (f"{'':28}{_safe(frame)}" for frame in entry.event.frames)
+            yield f"{'':26}{safe(entry.event.error_text)}"
+            yield from (f"{'':28}{safe(frame)}" for frame in entry.event.frames)
         if show_body and entry.event is not None and not isinstance(entry.event, Received):
-            yield from (f"{'':26}{name} {_safe(text)}" for name, text in _bodies(entry.event))
+            yield from (f"{'':26}{name} {safe(text)}" for name, text in _bodies(entry.event))
 
 
 def instant(microseconds: int | None) -> str:
@@ -75,17 +75,17 @@ def instant(microseconds: int | None) -> str:
 
 
 def _heading(event: Received, *, show_body: bool, is_stripped: bool) -> Iterator[str]:
-    yield f"message     {_safe(event.message_id)}"
-    yield f"queue       {_safe(event.queue)}"
-    yield f"session     {_safe(event.session_id or '-')}"
-    yield f"attributes  {_safe(', '.join(f'{name}={value}' for name, value in event.attributes.items()) or '-')}"
+    yield f"message     {safe(event.message_id)}"
+    yield f"queue       {safe(event.queue)}"
+    yield f"session     {safe(event.session_id or '-')}"
+    yield f"attributes  {safe(', '.join(f'{name}={value}' for name, value in event.attributes.items()) or '-')}"
     yield f"enqueued    {instant(event.enqueued_at)}"
     if is_stripped:
         yield "body        left out after it was completed"
         return
-    yield f"body        {len(event.body):,} bytes of {_safe(event.content_type or 'unknown type')}"
+    yield f"body        {len(event.body):,} bytes of {safe(event.content_type or 'unknown type')}"
     if show_body:
-        yield _safe(event.body.decode(errors="backslashreplace"), keep="\n\t")
+        yield safe(event.body.decode(errors="backslashreplace"), keep="\n\t")
 
 
 def _outcome(events: Sequence[Event]) -> str:
@@ -94,13 +94,13 @@ def _outcome(events: Sequence[Event]) -> str:
             case Completed():
                 return f"completed in attempt {event.attempt}"
             case Adopted():
-                return f"{event.outcome}, by the journal {_safe(event.source)}, from which it was adopted"
+                return f"{event.outcome}, by the journal {safe(event.source)}, from which it was adopted"
             case DeadLettered():
-                return f"dead-lettered: {_safe(event.reason)}, {_safe(event.description)}"
+                return f"dead-lettered: {safe(event.reason)}, {safe(event.description)}"
             case Redriven():
-                return f"sent again as {_safe(event.new_message_id)} by {_safe(event.who)}"
+                return f"sent again as {safe(event.new_message_id)} by {safe(event.who)}"
             case Forgotten():
-                return f"forgotten: {_safe(event.why)}"
+                return f"forgotten: {safe(event.why)}"
             case _:
                 pass
     return "none yet"
@@ -123,7 +123,7 @@ def _text(name: str, value: object) -> str:
         case int() if name == "until" or name.endswith(("_at", "_until")):
             return instant(value)
         case _:
-            return _safe(str(value))
+            return safe(str(value))
 
 
 def _data(event: object, *, show_body: bool) -> Iterator[tuple[str, object]]:
@@ -165,7 +165,7 @@ def _bodies(event: Event) -> Iterator[tuple[str, str]]:
                 yield name, str(value)
 
 
-def _safe(text: str, keep: str = "") -> str:
+def safe(text: str, keep: str = "") -> str:
     """Escape what would move a terminal's cursor, or worse: texts come from whoever sent the message."""
     return "".join(
         char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text

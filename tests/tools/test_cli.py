@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,44 +11,18 @@ from rich.console import Console
 
 from queue_runtime.journal import JournalError, Rule
 from queue_runtime.journal.events import AttemptStarted
-from queue_runtime.tools.cli import main
 from queue_runtime.tools.demo import generated
 from queue_runtime.tools.demo.show import run_demo
 from tests.journal.examples import life, write
+from tests.tools.calls import Call, caller
 
 pytestmark = pytest.mark.blocks_loop  # the command line has no loop of its own to block
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Call = Callable[..., Done]
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Call the command line in this process, as its entry point does; without settings in the environment."""
-    for name in [name for name in os.environ if name.startswith("QUEUE_")]:
-        monkeypatch.delenv(name)
-
-    def _call(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["queue-runtime", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as exited:
-            code = exited.code
-        assert isinstance(code, int)
-        printed = capsys.readouterr()
-        return Done(code, printed.out, printed.err)
-
-    return _call
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
