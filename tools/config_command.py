@@ -10,7 +10,7 @@ from typing import cast
 
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from queue_runtime.engine.loading import load_settings
 from queue_runtime.engine.settings import EngineSettings
@@ -37,7 +37,7 @@ def show_settings(*, config: Path | None, as_json: bool) -> None:
         return
     console = Console()
     for title, rows in (("provider", provider), ("engine", engine)):
-        table = Table("setting", "value", "from", title=title, title_justify="left")
+        table = Table(Column("setting", no_wrap=True), "value", "from", title=title, title_justify="left")
         for name, row in rows.items():
             table.add_row(name, _text(row["value"]), str(row["from"]))
         console.print(table)
