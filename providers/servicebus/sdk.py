@@ -2,8 +2,8 @@
 
 The public surface asks about a message through the object that was received, over the link that received it; a lock has
 to be renewed from another thread, and a journaled receipt settled by another process. The service takes both by lock
-token over `$management`, and the SDK has everything for it but public names. Held by the tests of this folder against
-the SDK as it is installed, and the extra `azure` bounds its version.
+token over `$management`, and the SDK has everything for it but public names. The tests of this provider hold them
+against the SDK that is installed: a later one that moves them fails there, not in production.
 """
 
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
