@@ -38,7 +38,6 @@ class Workers(Generic[T]):
         self._limit = limit
         self._ready: deque[T] = deque()
         self._busy = 0
-        self._wake_is_due = False
         self._sleeping: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -50,16 +49,10 @@ class Workers(Generic[T]):
         """Have an item performed as soon as a worker is free."""
         self._ready.append(item)
         self._idle.clear()
-        self._wake_soon()
-
-    def _wake_soon(self) -> None:
-        """Have one more worker look at what is ready at the loop's next turn, which comes only when this one waits."""
-        if not self._wake_is_due:
-            self._wake_is_due = True
+        if len(self._ready) == 1:
             self._loop.call_soon(self._wake)
 
     def _wake(self) -> None:
-        self._wake_is_due = False
         if not self._ready or self.is_closing:
             return
         while self._sleeping:
@@ -76,7 +69,7 @@ class Workers(Generic[T]):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.critical("a worker died, which is a fault of this library", exc_info=error)
-        self._wake_soon()
+        self._loop.call_soon(self._wake)
 
     async def _work(self) -> None:
         clean = len(contextvars.copy_context())
@@ -85,7 +78,7 @@ class Workers(Generic[T]):
             while self._ready:
                 item = self._ready.popleft()
                 if self._ready:
-                    self._wake_soon()  # in case the item makes this worker wait
+                    self._loop.call_soon(self._wake)  # runs only if the item makes this worker wait
                 self._busy += 1
                 try:
                     await self._perform(item)
