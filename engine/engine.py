@@ -125,7 +125,7 @@ class Engine:
         await self._provider.open()
         try:
             await self._start()
-        except BaseException:
+        except BaseException:  # a cancelled start too leaves neither threads nor locks behind
             await self._close()
             raise
         return self

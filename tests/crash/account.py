@@ -80,6 +80,19 @@ class Account:
             yield f"the journal does not verify: {verdict.what}"
         yield from map(str, violations(self._events))
 
+    def planted_deaths(self) -> int:
+        """How often a handler took its process with it: it had begun to, also where a kill was quicker."""
+        deeds = {one.key: one.deed for one in self._planned}
+        return sum(
+            deeds.get(key) is Deed.DIE or (deeds.get(key) is Deed.DIE_ONCE and attempt == 1)
+            for key, attempt in self._ran()
+        )
+
+    def _ran(self) -> list[tuple[str, int]]:
+        """Which attempts really ran, each as often as it did."""
+        lines = (self._folder / "runs").read_text().splitlines()
+        return [(key, int(attempt)) for key, attempt, *_ in map(str.split, lines)]
+
     def _outcomes(self) -> Iterator[str]:
         for one in self._planned:
             is_completed, reason = one.key in self.completed, self.dead.get(one.key)
@@ -97,8 +110,7 @@ class Account:
         for key, starts in self._starts.items():
             if max(starts) > self._ended.get(key, 0):
                 yield f"{key} is started again after its outcome, or has none"
-        lines = (self._folder / "runs").read_text().splitlines()
-        ran = Counter((key, int(attempt)) for key, attempt, *_ in map(str.split, lines))
+        ran = Counter(self._ran())
         if again := [attempt for attempt, times in ran.items() if times > 1]:
             yield f"attempts that were run twice: {again}"
         if unknown := ran.keys() - self._attempts:

@@ -33,14 +33,14 @@ async def _send(broker: MemoryBroker, messages: list[Message]) -> None:
         assert not isinstance(answer, QueueError), answer
 
 
-async def _lives(folder: Path, kind: QueueKind, seed: int, kills: int) -> tuple[Account, MemoryBroker, int]:
-    """Kill an engine so often at random instants, then let one finish; returns also how often one died by itself."""
+async def _lives(folder: Path, kind: QueueKind, seed: int, kills: int) -> tuple[Account, MemoryBroker]:
+    """Kill an engine so often at random instants, then let one finish."""
     dice = random.Random(f"{kind}/{seed}")
     planned, again = plan(dice)
     rules = QueueSettings(kind=kind, lock_s=LOCK_S, session_lock_s=LOCK_S, max_deliveries=10_000)
     broker = MemoryBroker({QUEUE: rules, OUT: QueueSettings(duplicate_window_s=3_600.0)})
     part = -(-len(planned) // (kills + 1))
-    killed = deaths = 0
+    killed = 0
     await _send(broker, [one.message for one in planned[:part]])
     async with MemoryBrokerServer(broker, 0) as server:
         while killed < kills:
@@ -48,7 +48,6 @@ async def _lives(folder: Path, kind: QueueKind, seed: int, kills: int) -> tuple[
                 # Some die while they recover, most in the middle of their work.
                 await engine.says(dice.choice([b"imported", b"started", b"started"]))
                 if await engine.dies_within(dice.uniform(0.0, 0.7)):
-                    deaths += 1
                     continue
             killed += 1
             start = killed * part
@@ -56,14 +55,16 @@ async def _lives(folder: Path, kind: QueueKind, seed: int, kills: int) -> tuple[
         await _send(broker, [one.message for one in again])
         while _has_work(broker):
             async with worker(server.address, folder) as engine:
+                await engine.says(
+                    b"started"
+                )  # what recovery owes may be all there is, and nobody hears a signal before
                 while _has_work(broker) and not await engine.dies_within(0.05):
                     pass
                 if engine.process.returncode is not None:
-                    deaths += 1
                     continue
                 engine.process.terminate()
                 assert await engine.process.wait() == 0, "it did not drain; see engine.log"
-    return Account(planned, folder), broker, deaths
+    return Account(planned, folder), broker
 
 
 def _has_work(broker: MemoryBroker) -> bool:
@@ -81,7 +82,8 @@ class Survival:
 
     async def check(self, kind: QueueKind, seed: int, kills: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            account, broker, deaths = await _lives(self._folder, kind, seed, kills)
+            account, broker = await _lives(self._folder, kind, seed, kills)
+        deaths = account.planted_deaths()
         problems = list(account.problems(broker, is_ordered=kind is not QueueKind.STANDARD))
         self._note("messages", len(account.completed) + len(account.dead))
         self._note("kills", kills)
