@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from queue_runtime.tools.servicebus_emulator import ServiceBusEmulator
+from tests.sdk_sockets import pardon
 
 QUEUES = ("orders", "pulls,sessions")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pardon the SDK, which lets the sockets of links that failed go without closing them."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+    """Pardon the SDK its sockets."""
+    pardon(items, Path(__file__).parent)
 
 
 @pytest.fixture
