@@ -95,9 +95,9 @@ def run_before_commit(changed: _Anything) -> _Anything:
 
 @_in(Settler, name="_answered")
 def confirm_a_refused_settlement(answered: _Anything) -> _Anything:
-    def deaf(self: object, effect: object, answer: object) -> None:
+    def deaf(self: object, effect: object, answer: object, now: object) -> None:
         del answer
-        answered(self, effect, None)
+        answered(self, effect, None, now)
 
     return deaf
 
